@@ -1,0 +1,1 @@
+//! The event loop of riata as a machine.

@@ -1,0 +1,1 @@
+//! Sockets and pipes: the system calls that move bytes.

@@ -1,0 +1,83 @@
+//! Work that can run now, in the order it came.
+//!
+//! A turn runs what was queued when it began and no more: work that adds work cannot
+//! starve the poll. How much of the turn is left is kept here and not on the stack of
+//! whoever runs it, so that a runner which is suspended half-way (a greenlet that blocks
+//! inside a callback) can be replaced by another, which goes on with the same batch.
+
+use std::collections::VecDeque;
+
+/// A first-in, first-out queue that remembers how much of it belongs to this turn.
+#[derive(Debug)]
+pub struct Ready<T> {
+    queue: VecDeque<T>,
+    /// How many at the front belong to the batch; never more than there are.
+    batch: usize,
+}
+
+impl<T> Ready<T> {
+    /// An empty queue.
+    pub const fn new() -> Self {
+        Self {
+            queue: VecDeque::new(),
+            batch: 0,
+        }
+    }
+
+    /// Adds `item` behind everything queued, for the batch after this one.
+    pub fn push(&mut self, item: T) {
+        self.queue.push_back(item);
+    }
+
+    /// Makes everything queued now the batch, and says how much that is.
+    ///
+    /// Called in the middle of a batch it takes in what was added since: so a loop that
+    /// counts such work to the same turn (gevent's) extends it.
+    pub fn begin_batch(&mut self) -> usize {
+        self.batch = self.queue.len();
+        self.batch
+    }
+
+    /// The next item of the batch; `None` once it is used up.
+    pub fn pop_batch(&mut self) -> Option<T> {
+        self.batch = self.batch.checked_sub(1)?;
+        self.queue.pop_front()
+    }
+
+    /// How many items are queued, of this batch and of later ones.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether nothing is queued.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// How many items of the batch are left.
+    pub fn batch_left(&self) -> usize {
+        self.batch
+    }
+
+    /// Everything queued, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &T> {
+        self.queue.iter()
+    }
+
+    /// Empties the queue, which ends the batch, and returns what was in it.
+    pub fn take_all(&mut self) -> VecDeque<T> {
+        self.batch = 0;
+        std::mem::take(&mut self.queue)
+    }
+
+    /// Moves everything in `items` to the end of the queue, in order.
+    pub fn append(&mut self, items: &mut VecDeque<T>) {
+        self.queue.append(items);
+    }
+}
+
+impl<T> Default for Ready<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,193 @@
+//! What other threads send to the loop: the only part of it they may touch.
+//!
+//! A queue under a lock, and a notifier (an eventfd) that ends the loop's sleep. A push
+//! writes to the notifier only if the loop sleeps, or has said that it is about to, and
+//! nobody has written since: one wake-up, however many items are pending, and no system
+//! call at all while the loop is busy.
+//!
+//! # Why no wake-up is lost
+//!
+//! Both sides decide under the one lock. [`Remote::before_sleep`] looks at the queue and
+//! announces the sleep in one step; a push adds its item and looks for a sleeper in one
+//! step. So either the loop sees the item and does not sleep, or the push sees the sleeper
+//! and writes. The write happens under the lock too: otherwise the loop could wake for
+//! another reason, find nothing to drain, and be woken from its next sleep by a write that
+//! it no longer expects and so never drains, for ever after.
+//!
+//! `tests/remote_loom.rs` tries every interleaving:
+//! `RUSTFLAGS="--cfg loom" cargo test -p riata-engine --release --test remote_loom`.
+
+use std::collections::VecDeque;
+
+#[cfg(not(loom))]
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+#[cfg(loom)]
+use loom::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicBool, Ordering},
+};
+#[cfg(loom)]
+use std::sync::PoisonError;
+
+use crate::error::Result;
+
+#[cfg(not(loom))]
+mod eventfd;
+#[cfg(loom)]
+#[path = "loom_notifier.rs"]
+mod eventfd;
+
+use eventfd::Notifier;
+
+/// A queue into the loop, for any thread, and the means to wake the loop up.
+#[derive(Debug)]
+pub struct Remote<T: Send> {
+    state: Mutex<State<T>>,
+    /// Whether the queue holds anything: a hint, so that a busy loop looks without
+    /// locking. Written under the lock; a stale `false` is made good by `before_sleep`.
+    pending: AtomicBool,
+    notifier: Notifier,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    queue: VecDeque<T>,
+    /// The loop sleeps or is about to.
+    sleeping: bool,
+    /// The notifier was written to and not drained.
+    notified: bool,
+    /// `wake` was called since the loop last slept or declined to.
+    wake_asked: bool,
+}
+
+/// Whether the loop may block in its poll.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Sleep {
+    /// It may: whatever is sent from now on writes to the notifier.
+    MayBlock,
+    /// It may not: something is queued, or somebody asked to wake it.
+    HasWork,
+}
+
+impl<T: Send> Remote<T> {
+    /// An empty queue with a notifier of its own.
+    ///
+    /// # Errors
+    ///
+    /// EMFILE, ENFILE, ENOMEM: the kernel refused an eventfd.
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            state: Mutex::new(State {
+                queue: VecDeque::new(),
+                sleeping: false,
+                notified: false,
+                wake_asked: false,
+            }),
+            pending: AtomicBool::new(false),
+            notifier: Notifier::new()?,
+        })
+    }
+
+    /// Sends `item` to the loop, from any thread, and wakes it if it sleeps.
+    pub fn push(&self, item: T) {
+        let mut state = self.lock();
+        state.queue.push_back(item);
+        self.pending.store(true, Ordering::Release);
+        self.notify(&mut state);
+    }
+
+    /// Ends the loop's sleep, or keeps it from its next one, without sending anything.
+    pub fn wake(&self) {
+        let mut state = self.lock();
+        state.wake_asked = true;
+        self.notify(&mut state);
+    }
+
+    /// Moves everything sent so far to the end of `out`, in order, and says how much.
+    ///
+    /// Nothing is dropped here, under the lock or otherwise.
+    pub fn take(&self, out: &mut VecDeque<T>) -> usize {
+        if self.is_empty() {
+            return 0;
+        }
+        let mut state = self.lock();
+        self.pending.store(false, Ordering::Relaxed);
+        let taken = state.queue.len();
+        if out.is_empty() {
+            std::mem::swap(&mut state.queue, out);
+        } else {
+            out.append(&mut state.queue);
+        }
+        taken
+    }
+
+    /// Whether nothing seems to be queued, without locking.
+    ///
+    /// An item sent at this moment may be missed; the next [`before_sleep`](Self::before_sleep) sees it.
+    pub fn is_empty(&self) -> bool {
+        !self.pending.load(Ordering::Acquire)
+    }
+
+    /// Announces that the loop is about to block in its poll, unless there is work.
+    ///
+    /// To be followed by [`after_sleep`](Self::after_sleep), whatever the answer and however the poll ends.
+    pub fn before_sleep(&self) -> Sleep {
+        let mut state = self.lock();
+        if state.wake_asked || !state.queue.is_empty() {
+            state.wake_asked = false;
+            return Sleep::HasWork;
+        }
+        state.sleeping = true;
+        Sleep::MayBlock
+    }
+
+    /// Says that the loop is awake, and makes the notifier silent again.
+    pub fn after_sleep(&self) {
+        let mut state = self.lock();
+        state.sleeping = false;
+        if state.notified {
+            state.notified = false;
+            state.wake_asked = false;
+            self.notifier.drain();
+        }
+    }
+
+    fn notify(&self, state: &mut State<T>) {
+        if state.sleeping && !state.notified {
+            state.notified = true;
+            self.notifier.notify();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        // Nothing under the lock can leave the state half changed, so a panic that
+        // poisoned it (memory running out) is no reason to stop.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(not(loom))]
+impl<T: Send> Remote<T> {
+    /// What the loop's poll has to watch for readability.
+    pub fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.notifier.fd()
+    }
+}
+
+#[cfg(loom)]
+impl<T: Send> Remote<T> {
+    /// Blocks until the notifier was written to: the poll, in loom's world.
+    pub fn block(&self) {
+        self.notifier.block();
+    }
+
+    /// How often the notifier was written to.
+    pub fn writes(&self) -> usize {
+        self.notifier.writes()
+    }
+}

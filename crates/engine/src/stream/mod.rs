@@ -1,0 +1,1 @@
+//! Streams as state machines: no sockets, no clock, no I/O.

@@ -1,0 +1,132 @@
+# riata's commands. PYTHON chooses the interpreter: make demo PYTHON=python3.13
+#
+# Each interpreter has an environment of its own in .venvs/ and a build of its own under the Cargo
+# target folder; .venv is a link to the one used last. Nothing is rebuilt unless a source changed.
+
+PYTHON ?= python3
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+# Goals that need no interpreter.
+ifneq ($(or $(filter-out help clean conformance,$(MAKECMDGOALS)),$(if $(MAKECMDGOALS),,$(filter-out help,$(.DEFAULT_GOAL)))),)
+ifeq ($(shell command -v cargo),)
+$(error Rust is missing: install it from https://rustup.rs, or your distribution's cargo, clippy and rustfmt)
+endif
+ifeq ($(shell command -v $(PYTHON)),)
+$(error no $(PYTHON) on PATH: riata needs Python 3.11 or later; name one with make PYTHON=/path/to/python)
+endif
+KEY := $(shell $(PYTHON) .ci/environment.py)
+ifneq ($(.SHELLSTATUS),0)
+$(error $(PYTHON) cannot be used)
+endif
+endif
+
+export CARGO_TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+VENV := .venvs/$(KEY)
+BIN := $(CURDIR)/$(VENV)/bin
+LOGS := $(CARGO_TARGET_DIR)/logs
+SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md LICENSE \
+    $(shell find crates python -name __pycache__ -prune -o -name '*.so' -o -print)
+
+# PyO3 builds for the environment's interpreter and, as for a wheel, leaves libpython to the process that loads it.
+CARGO := PYO3_PYTHON=$(BIN)/python PYO3_BUILD_EXTENSION_MODULE=1 cargo
+LOOM := RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/loom cargo
+# No one test takes long (pytest-timeout sees to it); this ends a run whose interpreter is stuck itself.
+PYTEST := timeout --kill-after=30 2700 $(BIN)/python -m pytest
+
+.PHONY: help
+help: ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 26
+
+.PHONY: demo
+demo: build ## crawl a site with an aiohttp program, on asyncio and on riata, and compare
+	$(BIN)/python examples/compare.py
+
+.PHONY: test
+test: build lint test-rust test-loom test-python ## everything that must pass: formats, lints, types, Rust's tests, Python's tests
+	@echo; echo "-- cargo"; sed -nE '/^test result: /p' $(LOGS)/rust.txt $(LOGS)/loom.txt
+	@echo "-- pytest"; tail -n 1 $(LOGS)/python.txt
+
+.PHONY: check
+check: test ## the same
+
+.PHONY: lint
+lint: environment ## formats, lints and types only
+	cargo fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@echo "the engine knows nothing of Python"; \
+	    tree=$$(cargo tree --locked -p riata-engine --edges normal,build,dev); \
+	    if grep -i pyo3 <<<"$$tree"; then echo "riata-engine depends on pyo3" >&2; exit 1; fi
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy examples
+
+.PHONY: test-rust
+test-rust: environment ## the Rust tests only
+	@mkdir -p $(LOGS)
+	$(CARGO) test --locked --workspace --exclude riata-python 2>&1 | tee $(LOGS)/rust.txt
+
+.PHONY: test-loom
+test-loom: ## the engine's cross-thread part under every interleaving that loom finds
+	@mkdir -p $(LOGS)
+	$(LOOM) test --locked --release -p riata-engine --lib loom 2>&1 | tee $(LOGS)/loom.txt
+	@grep -qE '^test result: ok\. [1-9]' $(LOGS)/loom.txt || { echo "no loom test ran" >&2; exit 1; }
+
+.PHONY: test-python
+test-python: build ## the Python tests only, CPython's own suite among them; ARGS= goes to pytest
+	@mkdir -p $(LOGS)
+	$(PYTEST) $(ARGS) 2>&1 | tee $(LOGS)/python.txt
+
+.PHONY: stubtest
+stubtest: build ## whether python/riata/_native.pyi says what the extension is
+	cd $(VENV) && $(BIN)/python -m mypy.stubtest riata._native
+
+.PHONY: conformance
+conformance: ## CPython's own asyncio tests on riata, under Python 3.11, 3.12 and 3.13
+	@status=0; for version in 3.11 3.12 3.13; do \
+	    python=$$(.ci/find-python $$version) || { status=1; continue; }; \
+	    $(MAKE) --no-print-directory conformance-one PYTHON="$$python" || status=1; \
+	done; exit $$status
+
+.PHONY: conformance-one
+conformance-one: build ## the same under PYTHON only
+	$(BIN)/python -m tests.conformance
+
+.PHONY: bench
+bench: build $(VENV)/bench ## how fast riata is beside asyncio and uvloop
+	$(BIN)/python -m benches
+
+.PHONY: build
+build: environment $(VENV)/installed ## build riata and install it into the environment
+
+.PHONY: environment
+environment: $(VENV)/ready ## the environment for PYTHON, without riata
+	@if [ -e .venv ] && [ ! -L .venv ]; then \
+	    echo "make: .venv is not the link that this Makefile keeps there; move it away" >&2; exit 1; fi
+	@[ "$$(readlink .venv)" = $(VENV) ] || ln -sfn $(VENV) .venv
+
+$(VENV)/ready: requirements-dev.txt
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/bench: requirements-bench.txt $(VENV)/ready
+	$(BIN)/python -m pip install --quiet -r requirements-bench.txt
+	@touch $@
+
+$(VENV)/installed: $(VENV)/ready $(SOURCES)
+	rm -rf $(VENV)/wheel
+	CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/$(KEY) $(BIN)/maturin build --release --locked \
+	    --interpreter $(BIN)/python --compatibility linux --out $(VENV)/wheel
+	$(BIN)/python -m pip install --quiet --no-index --no-deps --force-reinstall $(VENV)/wheel/*.whl
+	@touch $@
+
+.PHONY: clean
+clean: ## remove the environments and everything built
+	rm -rf .venv .venvs target .mypy_cache .ruff_cache .pytest_cache

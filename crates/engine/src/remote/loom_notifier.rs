@@ -46,6 +46,10 @@ impl Notifier {
         }
     }
 
+    pub(super) fn is_readable(&self) -> bool {
+        self.counter.lock().unwrap().readable
+    }
+
     pub(super) fn writes(&self) -> usize {
         self.counter.lock().unwrap().writes
     }

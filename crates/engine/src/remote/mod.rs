@@ -186,6 +186,11 @@ impl<T: Send> Remote<T> {
         self.notifier.block();
     }
 
+    /// Whether the notifier would end the next sleep at once.
+    pub fn is_readable(&self) -> bool {
+        self.notifier.is_readable()
+    }
+
     /// How often the notifier was written to.
     pub fn writes(&self) -> usize {
         self.notifier.writes()

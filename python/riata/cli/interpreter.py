@@ -99,7 +99,7 @@ def replace_process(command: CommandLine) -> Never:
     if not sys.executable:
         raise StartError("sys.executable is empty: the interpreter does not know where it is")
     if os.pathsep in BOOT:
-        raise StartError(f"riata is installed in {BOOT!r}, and PYTHONPATH cannot hold a folder with {os.pathsep!r} in it")
+        raise StartError(f"PYTHONPATH cannot hold {BOOT!r}, where riata is installed: there is a {os.pathsep!r} in it")
     words = [sys.executable, *own.options, *command.options, *command.program]
     sys.stdout.flush()
     sys.stderr.flush()

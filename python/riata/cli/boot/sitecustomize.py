@@ -14,7 +14,7 @@ if _kept is None:
     os.environ.pop("PYTHONPATH", None)
 else:
     os.environ["PYTHONPATH"] = _kept
-_boot = os.path.dirname(__file__)  # noqa: PTH120 - pathlib is not loaded this early, and need not be
+_boot = os.path.dirname(__file__)
 sys.path[:] = [entry for entry in sys.path if entry != _boot]
 sys.path_importer_cache.pop(_boot, None)
 del sys.modules[__name__]

@@ -81,3 +81,79 @@ impl<T> Default for Ready<T> {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_a_batch_adds_is_for_the_next() {
+        let mut ready = Ready::new();
+        ready.push(1);
+        ready.push(2);
+        assert_eq!(ready.pop_batch(), None);
+        assert_eq!(ready.begin_batch(), 2);
+        assert_eq!(ready.pop_batch(), Some(1));
+        ready.push(3);
+        assert_eq!(ready.pop_batch(), Some(2));
+        assert_eq!(ready.pop_batch(), None);
+        assert_eq!((ready.len(), ready.batch_left()), (1, 0));
+    }
+
+    #[test]
+    fn beginning_again_half_way_takes_in_what_was_added() {
+        let mut ready = Ready::new();
+        ready.push(1);
+        ready.begin_batch();
+        ready.push(2);
+        assert_eq!(ready.begin_batch(), 2);
+        assert_eq!((ready.pop_batch(), ready.pop_batch()), (Some(1), Some(2)));
+    }
+
+    #[derive(Clone, Debug)]
+    enum Call {
+        Push(u8),
+        Begin,
+        Pop,
+        TakeAll,
+    }
+
+    fn call() -> impl Strategy<Value = Call> {
+        prop_oneof![
+            6 => any::<u8>().prop_map(Call::Push),
+            2 => Just(Call::Begin),
+            8 => Just(Call::Pop),
+            1 => Just(Call::TakeAll),
+        ]
+    }
+
+    proptest! {
+        /// Against two queues: what is of the batch, and what came later.
+        #[test]
+        fn it_is_two_queues(calls in prop::collection::vec(call(), 0..80)) {
+            let mut ready = Ready::new();
+            let (mut batch, mut later) = (VecDeque::new(), VecDeque::new());
+            for call in calls {
+                match call {
+                    Call::Push(item) => {
+                        ready.push(item);
+                        later.push_back(item);
+                    }
+                    Call::Begin => {
+                        batch.append(&mut later);
+                        prop_assert_eq!(ready.begin_batch(), batch.len());
+                    }
+                    Call::Pop => prop_assert_eq!(ready.pop_batch(), batch.pop_front()),
+                    Call::TakeAll => {
+                        batch.append(&mut later);
+                        prop_assert_eq!(ready.take_all(), std::mem::take(&mut batch));
+                    }
+                }
+                prop_assert_eq!(ready.batch_left(), batch.len());
+                prop_assert!(ready.iter().eq(batch.iter().chain(&later)));
+            }
+        }
+    }
+}

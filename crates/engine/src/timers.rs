@@ -239,3 +239,133 @@ impl<T> Default for Timers<T> {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(deadline: u64) -> Nanos {
+        Nanos(deadline)
+    }
+
+    #[test]
+    fn equal_deadlines_fire_in_insertion_order() {
+        let mut timers = Timers::new();
+        for payload in 0..50 {
+            timers.insert(at(7), payload);
+        }
+        let fired: Vec<_> = std::iter::from_fn(|| timers.pop_due(at(7))).collect();
+        assert_eq!(fired, (0..50).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn nothing_fires_before_its_deadline() {
+        let mut timers = Timers::new();
+        timers.insert(at(10), ());
+        assert_eq!(timers.pop_due(at(9)), None);
+        assert_eq!(timers.pop_due(at(10)), Some(()));
+        assert_eq!(timers.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_key_is_good_for_one_timer_only() {
+        let mut timers = Timers::new();
+        let first = timers.insert(at(1), "first");
+        assert_eq!(timers.remove(first), Some("first"));
+        let second = timers.insert(at(2), "second");
+        assert_eq!((timers.remove(first), timers.get(first)), (None, None));
+        assert_eq!(timers.get(second), Some(&"second"));
+        assert_eq!(timers.deadline(second), Some(at(2)));
+        assert_eq!(timers.pop_due(at(2)), Some("second"));
+        assert_eq!(timers.remove(second), None);
+    }
+
+    #[test]
+    fn cancelling_keeps_no_memory() {
+        let mut timers = Timers::new();
+        for _ in 0..10_000 {
+            let key = timers.insert(at(u64::MAX), ());
+            assert_eq!(timers.remove(key), Some(()));
+        }
+        assert_eq!((timers.slots.len(), timers.heap.len()), (1, 0));
+    }
+
+    #[test]
+    fn a_slot_whose_generations_are_used_up_is_retired() {
+        let mut timers = Timers::new();
+        let key = timers.insert(at(1), ());
+        timers.slots[key.index as usize].generation = u32::MAX;
+        let last = TimerKey {
+            generation: u32::MAX,
+            ..key
+        };
+        assert_eq!(timers.remove(last), Some(()));
+        assert_ne!(timers.insert(at(1), ()).index, last.index);
+        assert_eq!(timers.remove(last), None);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Call {
+        Insert(u64),
+        Remove(usize),
+        Pop(u64),
+        TakeAll,
+    }
+
+    fn call() -> impl Strategy<Value = Call> {
+        prop_oneof![
+            // Few deadlines, so that many are equal.
+            40 => (0..12u64).prop_map(Call::Insert),
+            15 => any::<usize>().prop_map(Call::Remove),
+            20 => (0..12u64).prop_map(Call::Pop),
+            1 => Just(Call::TakeAll),
+        ]
+    }
+
+    proptest! {
+        /// Against a sorted list. Payloads count insertions, so that (deadline, payload)
+        /// is the promised order.
+        #[test]
+        fn it_is_a_sorted_list(calls in prop::collection::vec(call(), 0..300)) {
+            let mut timers = Timers::new();
+            let mut model: Vec<(u64, usize)> = Vec::new();
+            let mut keys = Vec::new();
+            for call in calls {
+                match call {
+                    Call::Insert(deadline) => {
+                        model.push((deadline, keys.len()));
+                        model.sort_unstable();
+                        keys.push(timers.insert(at(deadline), keys.len()));
+                    }
+                    Call::Remove(which) if !keys.is_empty() => {
+                        let payload = which % keys.len();
+                        let place = model.iter().position(|it| it.1 == payload);
+                        let expected = place.map(|place| model.remove(place).1);
+                        prop_assert_eq!(timers.remove(keys[payload]), expected);
+                    }
+                    Call::Remove(_) => {}
+                    Call::Pop(now) => {
+                        let is_due = model.first().is_some_and(|it| it.0 <= now);
+                        let expected = is_due.then(|| model.remove(0).1);
+                        prop_assert_eq!(timers.pop_due(at(now)), expected);
+                    }
+                    Call::TakeAll => {
+                        let mut taken = timers.take_all();
+                        taken.sort_unstable();
+                        let mut expected: Vec<_> = model.drain(..).map(|it| it.1).collect();
+                        expected.sort_unstable();
+                        prop_assert_eq!(taken, expected);
+                    }
+                }
+                prop_assert_eq!(timers.next_deadline(), model.first().map(|it| at(it.0)));
+                prop_assert_eq!((timers.len(), timers.iter().count()), (model.len(), model.len()));
+                for (payload, &key) in keys.iter().enumerate() {
+                    let deadline = model.iter().find(|it| it.1 == payload).map(|it| at(it.0));
+                    prop_assert_eq!(timers.deadline(key), deadline);
+                }
+            }
+        }
+    }
+}

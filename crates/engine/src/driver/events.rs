@@ -41,6 +41,11 @@ pub struct Events {
     pub(super) was_full: bool,
 }
 
+// SAFETY: what rustix keeps as a pointer is the kernel's 64 bits of user data, and only tokens are put there;
+// nothing is pointed to.
+#[allow(unsafe_code)]
+unsafe impl Send for Events {}
+
 impl Events {
     /// Room for `capacity` events (at least one); it grows after a poll that used it up.
     pub fn with_capacity(capacity: usize) -> Self {

@@ -401,9 +401,6 @@ impl<W> Registry<W> {
     /// Asks the kernel to report `interest` for a watcher that is about to be attached,
     /// and orphans the others if their file turns out to be gone.
     fn admit(&mut self, poller: &Poller, fd: RawFd, interest: Interest) -> Result<()> {
-        if interest.is_none() {
-            return check_open(fd);
-        }
         let slot = usize::try_from(fd).ok().and_then(|fd| self.slots.get(fd));
         if let Some(slot) = slot.filter(|slot| !slot.registered.is_none()) {
             let union = slot.union().union(interest);
@@ -418,6 +415,9 @@ impl<W> Registry<W> {
             }
         }
         // Here no attached watcher wants anything.
+        if interest.is_none() {
+            return check_open(fd);
+        }
         self.register(poller, fd, interest)
     }
 

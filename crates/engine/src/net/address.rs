@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddrV4, SocketAddrV6};
 
-use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
+use rustix::net::{AddressFamily, SocketAddrAny};
 
 /// An address as the kernel gives it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,9 +41,7 @@ impl SocketAddr {
         let known = match family {
             AddressFamily::INET => SocketAddrV4::try_from(address.clone()).map(Self::V4),
             AddressFamily::INET6 => SocketAddrV6::try_from(address.clone()).map(Self::V6),
-            AddressFamily::UNIX => {
-                SocketAddrUnix::try_from(address.clone()).map(|unix| Self::Unix(unix.into()))
-            }
+            AddressFamily::UNIX => return Self::Unix(UnixAddr::from_raw(&raw(&address))),
             AddressFamily::UNSPEC => return Self::Unspecified,
             _ => Err(rustix::io::Errno::AFNOSUPPORT),
         };
@@ -54,14 +52,22 @@ impl SocketAddr {
     }
 }
 
-impl From<SocketAddrUnix> for UnixAddr {
-    fn from(address: SocketAddrUnix) -> Self {
-        if let Some(path) = address.path_bytes() {
-            Self::Path(path.to_vec())
-        } else if let Some(name) = address.abstract_name() {
-            Self::Abstract(name.to_vec())
-        } else {
-            Self::Unnamed
+impl UnixAddr {
+    /// From a whole `sockaddr_un`.
+    ///
+    /// Taken apart here because rustix 1.1 panics at a path that fills all of `sun_path`
+    /// (108 bytes; the kernel then returns a NUL behind the struct's end), and a peer may
+    /// be bound to such a path; and it shows an unnamed socket as an empty abstract name.
+    fn from_raw(raw: &[u8]) -> Self {
+        match raw.get(size_of::<libc::sa_family_t>()..) {
+            None | Some([]) => Self::Unnamed,
+            Some([0, name @ ..]) => Self::Abstract(name.to_vec()),
+            Some(path) => Self::Path(
+                path.split(|&byte| byte == 0)
+                    .next()
+                    .unwrap_or(path)
+                    .to_vec(),
+            ),
         }
     }
 }

@@ -6,6 +6,7 @@ the environment and `sys.modules` are put back first, and the `sitecustomize` th
 stands in front of is imported last.
 """
 
+import importlib
 import os
 import sys
 
@@ -33,4 +34,4 @@ except BaseException:
     os._exit(1)
 
 # Absent on most machines: the ImportError is then what `site` expects of a missing sitecustomize.
-import sitecustomize  # noqa: E402, F401
+importlib.import_module("sitecustomize")

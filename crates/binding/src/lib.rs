@@ -1,6 +1,41 @@
-//! The extension module `riata._native`.
+//! The extension module `riata._native`: the engine as Python sees it.
+//!
+//! Rooms: `event_loop` (the surface of `asyncio.AbstractEventLoop`), `future`, `task`, `handle`; `context` and
+//! `coroutine` (driving what Python owns), `interop` (what CPython's `_asyncio` must be told, and where versions
+//! differ), `slots` (type slots that PyO3 lacks), `imports`, `error`, `cell`.
+
+mod cell;
+mod context;
+mod coroutine;
+mod error;
+mod event_loop;
+mod future;
+mod handle;
+mod imports;
+mod interop;
+mod slots;
+mod task;
+
 use pyo3::prelude::*;
 
-/// riata's native half.
+/// riata's native half: import `riata` instead.
 #[pymodule(gil_used = true)]
-mod _native {}
+mod _native {
+    #[pymodule_export]
+    use crate::event_loop::EventLoop;
+    #[pymodule_export]
+    use crate::future::{Future, FutureIter};
+    #[pymodule_export]
+    use crate::handle::{Handle, TimerHandle};
+    #[pymodule_export]
+    use crate::interop::live_tasks;
+    #[pymodule_export]
+    use crate::task::{Task, TaskStep, TaskWakeup};
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::slots::install(module.py())?;
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

@@ -1,0 +1,412 @@
+//! The event loop as Python sees it: the state, and the rules that every method keeps. One file a subject:
+//!
+//! - `work`: what can be ready, and how it reaches a loop
+//! - `run`: one turn, `run_forever`, `stop`
+//! - `schedule`: `call_soon`, `call_later`, `call_at`, time
+//! - `tasks`: `create_task`, `create_future`
+//! - `watch`: `add_reader`, `add_writer` and their removers
+//!
+//! `riata.Loop` is a Python class derived from this one and from asyncio's own loop, whose code serves what is not
+//! native (see ARCHITECTURE.md).
+
+pub mod run;
+pub mod schedule;
+pub mod tasks;
+pub mod watch;
+pub mod work;
+
+use std::sync::Arc;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+use riata_engine::clock::{Nanos, monotonic};
+use riata_engine::driver::{Events, Interest, Poller, Registry};
+use riata_engine::fork;
+use riata_engine::ready::Ready;
+use riata_engine::remote::Remote;
+use riata_engine::timers::{TimerKey, Timers};
+
+use crate::cell::GilCell;
+use crate::error::os_error;
+use crate::handle::TimerHandle;
+use watch::Watcher;
+use work::Work;
+
+/// What a loop owns of the kernel, until it is closed. Shared, so that it outlives a poll whatever happens meanwhile.
+pub struct Kernel {
+    /// The readiness driver.
+    pub poller: Poller,
+    /// What other threads send.
+    pub remote: Remote<Work>,
+}
+
+/// What happened on a loop since it was made.
+#[derive(Clone, Copy, Default)]
+pub struct Stats {
+    turns: u64,
+    callbacks: u64,
+    task_steps: u64,
+    polls: u64,
+    timers: u64,
+}
+
+/// Which methods a subclass or an instance overrides: they are called then, instead of what they stand for.
+#[derive(Clone, Copy, Default)]
+pub struct Overrides {
+    call_soon: bool,
+    call_at: bool,
+    time: bool,
+}
+
+/// The native half of `riata.Loop`.
+#[pyclass(frozen, subclass, name = "EventLoop", module = "riata._native")]
+pub struct EventLoop {
+    kernel: GilCell<Option<Arc<Kernel>>>,
+    ready: GilCell<Ready<Work>>,
+    timers: GilCell<Timers<Py<TimerHandle>>>,
+    registry: GilCell<Registry<Watcher>>,
+    /// Room for what a poll reports; taken out while it is in use.
+    events: GilCell<Option<Events>>,
+    overrides: GilCell<Overrides>,
+    stats: GilCell<Stats>,
+    thread: GilCell<Option<std::ffi::c_ulong>>,
+    task_factory: GilCell<Option<Py<PyAny>>>,
+    current_handle: GilCell<Option<Py<PyAny>>>,
+    /// Which process it belongs to.
+    generation: GilCell<u64>,
+    /// A task is entered as the current one. It is left there between two steps: most steps follow another.
+    entered: GilCell<bool>,
+    /// A task's step is running.
+    stepping: GilCell<bool>,
+    stopping: GilCell<bool>,
+    closed: GilCell<bool>,
+    debug: GilCell<bool>,
+}
+
+/// The calling thread's identity, as `threading.get_ident()` gives it.
+#[allow(unsafe_code)]
+pub fn thread_ident() -> std::ffi::c_ulong {
+    // SAFETY: B4: no arguments, no state.
+    unsafe { pyo3::ffi::PyThread_get_thread_ident() as std::ffi::c_ulong }
+}
+
+impl EventLoop {
+    /// Whether debug mode is on.
+    #[inline(always)]
+    pub fn debug(&self, py: Python<'_>) -> bool {
+        self.debug.get(py)
+    }
+
+    /// Whether `call_soon` is overridden.
+    #[inline(always)]
+    pub fn overrides_call_soon(&self, py: Python<'_>) -> bool {
+        self.overrides.get(py).call_soon
+    }
+
+    /// # Errors
+    /// RuntimeError when the loop is closed.
+    #[inline]
+    pub fn check_closed(&self, py: Python<'_>) -> PyResult<()> {
+        match self.closed.get(py) {
+            true => Err(PyRuntimeError::new_err("Event loop is closed")),
+            false => Ok(()),
+        }
+    }
+
+    /// # Errors
+    /// RuntimeError when the loop runs in another thread than the caller's.
+    pub fn check_thread(&self, py: Python<'_>) -> PyResult<()> {
+        match self.thread.get(py) {
+            Some(thread) if thread != thread_ident() => Err(PyRuntimeError::new_err(
+                "Non-thread-safe operation invoked on an event loop other than the current one",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes `work` ready, by the rules of `call_soon`.
+    ///
+    /// # Errors
+    /// RuntimeError when closed, and in debug mode from another thread.
+    #[inline]
+    pub fn push_checked(&self, py: Python<'_>, work: Work) -> PyResult<()> {
+        self.check_closed(py)?;
+        if self.debug.get(py) {
+            self.check_thread(py)?;
+        }
+        self.ready.with(py, |ready| ready.push(work));
+        Ok(())
+    }
+
+    /// Makes `work` ready from any thread.
+    ///
+    /// On the loop's own thread, and while it does not run, there is nobody to wake, and the order among
+    /// `call_soon` and `call_soon_threadsafe` is kept, as asyncio keeps it.
+    pub fn push_threadsafe(&self, py: Python<'_>, work: Work) -> PyResult<()> {
+        self.check_closed(py)?;
+        match self.thread.get(py) {
+            Some(thread) if thread != thread_ident() => {
+                if let Some(kernel) = self.kernel(py) {
+                    kernel.remote.push(work);
+                }
+            }
+            _ => self.ready.with(py, |ready| ready.push(work)),
+        }
+        Ok(())
+    }
+
+    /// The poller and the remote queue; None once closed.
+    pub fn kernel(&self, py: Python<'_>) -> Option<Arc<Kernel>> {
+        self.kernel.with(py, |kernel| kernel.clone())
+    }
+
+    /// Takes a timer out; the caller drops it once nothing is in flux.
+    #[must_use]
+    pub fn forget_timer(&self, py: Python<'_>, key: TimerKey) -> Option<Py<TimerHandle>> {
+        self.timers.with(py, |timers| timers.remove(key))
+    }
+
+    /// The loop's clock: monotonic, unless `time` is overridden.
+    pub fn now(slf: &Bound<'_, Self>) -> PyResult<Nanos> {
+        let py = slf.py();
+        if !slf.get().overrides.get(py).time {
+            return Ok(monotonic());
+        }
+        let seconds: f64 = slf.call_method0(intern!(py, "time"))?.extract()?;
+        Ok(Nanos::not_before_secs_f64(seconds))
+    }
+
+    /// Whether this process made the loop, and not its parent.
+    pub fn is_own(&self, py: Python<'_>) -> bool {
+        self.generation.get(py) == fork::generation()
+    }
+
+    /// Looks which methods are overridden, by the class or by the instance.
+    fn note_overrides(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let native = py.get_type::<Self>();
+        let class = slf.get_type();
+        let instance = slf.getattr_opt(intern!(py, "__dict__"))?;
+        let overridden = |name: &str| -> PyResult<bool> {
+            if let Some(instance) = &instance
+                && instance.contains(name)?
+            {
+                return Ok(true);
+            }
+            Ok(!class.getattr(name)?.is(native.getattr(name)?))
+        };
+        let overrides =
+            Overrides { call_soon: overridden("call_soon")?, call_at: overridden("call_at")?, time: overridden("time")? };
+        slf.get().overrides.set(py, overrides);
+        Ok(())
+    }
+
+    /// Empties the loop: what it held is dropped once it is whole again.
+    fn empty(&self, py: Python<'_>) {
+        let ready = self.ready.with(py, Ready::take_all);
+        let timers = self.timers.with(py, Timers::take_all);
+        let own = self.is_own(py);
+        let kernel = self.kernel.take(py);
+        let watchers = self.registry.with(py, |registry| match &kernel {
+            // The poller is about to be closed, and in a forked child its registrations are the parent's.
+            Some(kernel) if own && Arc::strong_count(kernel) > 1 => registry.remove_all(&kernel.poller),
+            _ => registry.take_all(),
+        });
+        for timer in &timers {
+            timer.get().set_key(py, None);
+        }
+        drop((ready, timers, watchers, kernel));
+        self.task_factory.set(py, None);
+        self.current_handle.set(py, None);
+    }
+}
+
+#[pymethods]
+impl EventLoop {
+    #[new]
+    #[pyo3(signature = (*_args, **_options))]
+    fn new(py: Python<'_>, _args: &Bound<'_, PyTuple>, _options: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        fork::install().map_err(os_error)?;
+        let kernel =
+            Kernel { poller: Poller::new().map_err(os_error)?, remote: Remote::new().map_err(os_error)? };
+        let mut registry = Registry::new();
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&kernel.remote.fd());
+        registry
+            .add(&kernel.poller, fd, Interest::READABLE, Watcher::Remote)
+            .map_err(|rejected| os_error(rejected.error))?;
+        let _ = py;
+        Ok(Self {
+            kernel: GilCell::new(Some(Arc::new(kernel))),
+            ready: GilCell::new(Ready::new()),
+            timers: GilCell::new(Timers::new()),
+            registry: GilCell::new(registry),
+            events: GilCell::new(Some(Events::with_capacity(256))),
+            overrides: GilCell::default(),
+            stats: GilCell::default(),
+            thread: GilCell::new(None),
+            task_factory: GilCell::new(None),
+            current_handle: GilCell::new(None),
+            generation: GilCell::new(fork::generation()),
+            entered: GilCell::new(false),
+            stepping: GilCell::new(false),
+            stopping: GilCell::new(false),
+            closed: GilCell::new(false),
+            debug: GilCell::new(false),
+        })
+    }
+
+    /// Look again which methods are overridden.
+    #[pyo3(name = "_note_overrides")]
+    fn note_overrides_py(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::note_overrides(slf)
+    }
+
+    fn __setattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        set_attribute(slf, name, Some(value))
+    }
+
+    fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+        set_attribute(slf, name, None)
+    }
+
+    /// Return True if the event loop was closed.
+    fn is_closed(&self, py: Python<'_>) -> bool {
+        self.closed.get(py)
+    }
+
+    /// Return True if the event loop is running.
+    fn is_running(&self, py: Python<'_>) -> bool {
+        self.thread.get(py).is_some()
+    }
+
+    /// Return the debug mode of the event loop.
+    fn get_debug(&self, py: Python<'_>) -> bool {
+        self.debug.get(py)
+    }
+
+    /// Counters since the loop was made: turns, callbacks, task_steps, polls, timers (fired).
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let stats = self.stats.get(py);
+        let counters = PyDict::new(py);
+        counters.set_item("turns", stats.turns)?;
+        counters.set_item("callbacks", stats.callbacks)?;
+        counters.set_item("task_steps", stats.task_steps)?;
+        counters.set_item("polls", stats.polls)?;
+        counters.set_item("timers", stats.timers)?;
+        Ok(counters)
+    }
+
+    #[pyo3(name = "_check_closed")]
+    fn check_closed_py(&self, py: Python<'_>) -> PyResult<()> {
+        self.check_closed(py)
+    }
+
+    #[pyo3(name = "_check_thread")]
+    fn check_thread_py(&self, py: Python<'_>) -> PyResult<()> {
+        self.check_thread(py)
+    }
+
+    /// Drop everything that waits and give the descriptors back. The loop must not be running.
+    fn _close(&self, py: Python<'_>) {
+        self.closed.set(py, true);
+        self.empty(py);
+    }
+
+    #[getter(_debug)]
+    fn debug_py(&self, py: Python<'_>) -> bool {
+        self.debug.get(py)
+    }
+
+    #[setter(_debug)]
+    fn set_debug_py(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.debug.set(py, value.is_truthy()?);
+        Ok(())
+    }
+
+    #[getter(_closed)]
+    fn closed_py(&self, py: Python<'_>) -> bool {
+        self.closed.get(py)
+    }
+
+    #[setter(_closed)]
+    fn set_closed_py(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.closed.set(py, value.is_truthy()?);
+        Ok(())
+    }
+
+    #[getter(_stopping)]
+    fn stopping_py(&self, py: Python<'_>) -> bool {
+        self.stopping.get(py)
+    }
+
+    #[setter(_stopping)]
+    fn set_stopping_py(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.stopping.set(py, value.is_truthy()?);
+        Ok(())
+    }
+
+    #[getter(_thread_id)]
+    fn thread_id_py(&self, py: Python<'_>) -> Option<std::ffi::c_ulong> {
+        self.thread.get(py)
+    }
+
+    #[setter(_thread_id)]
+    fn set_thread_id_py(&self, py: Python<'_>, value: Option<std::ffi::c_ulong>) {
+        self.thread.set(py, value);
+    }
+
+    #[getter(_current_handle)]
+    fn current_handle_py(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.current_handle.cloned(py)
+    }
+
+    #[setter(_current_handle)]
+    fn set_current_handle_py(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
+        self.current_handle.set(py, value);
+    }
+
+    #[allow(unsafe_code)]
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // SAFETY: B3: called by the collector.
+        unsafe {
+            for work in self.ready.traverse().iter() {
+                work.traverse(&visit)?;
+            }
+            for timer in self.timers.traverse().iter() {
+                visit.call(timer)?;
+            }
+            for (_, watcher) in self.registry.traverse().iter() {
+                watcher.traverse(&visit)?;
+            }
+            visit.call(self.task_factory.traverse())?;
+            visit.call(self.current_handle.traverse())
+        }
+    }
+
+    fn __clear__(&self) {
+        Python::attach(|py| self.empty(py));
+    }
+}
+
+/// `object.__setattr__`, then a look whether that overrode a method.
+#[allow(unsafe_code)]
+fn set_attribute(
+    slf: &Bound<'_, EventLoop>,
+    name: &Bound<'_, PyAny>,
+    value: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
+    let py = slf.py();
+    let pointer = value.map_or(std::ptr::null_mut(), |value| value.as_ptr());
+    // SAFETY: B4: live objects; a NULL value deletes, as the C API says.
+    if unsafe { pyo3::ffi::PyObject_GenericSetAttr(slf.as_ptr(), name.as_ptr(), pointer) } < 0 {
+        return Err(PyErr::fetch(py));
+    }
+    let name = name.str()?;
+    if matches!(&*name.to_string_lossy(), "call_soon" | "call_at" | "time") {
+        EventLoop::note_overrides(slf)?;
+    }
+    Ok(())
+}

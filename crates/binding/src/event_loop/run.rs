@@ -1,0 +1,394 @@
+//! One turn of the loop, and running it until it is stopped.
+//!
+//! A turn: flush what transports have to write, poll (without waiting if anything is ready, else until the first
+//! deadline), dispatch what the poll reported, make due timers ready, run what was ready when that began.
+//!
+//! Nothing of the loop is borrowed while Python runs or while the GIL is released: each step takes out what it
+//! needs. The batch that is being run is counted in the ready queue, not here, so that whoever goes on with the
+//! loop, on whatever stack, goes on with that batch.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use riata_engine::clock::{Nanos, monotonic};
+use riata_engine::driver::{Dispatch, Events, Readiness, WatchKey};
+use riata_engine::remote::Sleep;
+
+use super::watch::Watcher;
+use super::work::{Work, warn_slow};
+use super::{EventLoop, Kernel, thread_ident};
+use crate::error::os_error;
+use crate::handle::Handle;
+use crate::imports::imports;
+use crate::interop;
+use crate::task::Task;
+
+/// The longest poll: asyncio's MAXIMUM_SELECT_TIMEOUT, a day.
+const LONGEST_POLL: Nanos = Nanos(24 * 3600 * 1_000_000_000);
+
+/// How far a poll may wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// There is something to run.
+    None,
+    /// Until a deadline, as nanoseconds from now.
+    For(Nanos),
+    /// Until something happens.
+    Unlimited,
+}
+
+#[pymethods]
+impl EventLoop {
+    /// Run until stop() is called.
+    ///
+    /// Raises RuntimeError when this loop, or another one in this thread, is running, and when it is closed.
+    fn run_forever(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        this.check_closed(py)?;
+        if this.thread.get(py).is_some() {
+            return Err(PyRuntimeError::new_err("This event loop is already running"));
+        }
+        let imports = imports(py)?;
+        if !imports.get_running_loop.bind(py).call0()?.is_none() {
+            return Err(PyRuntimeError::new_err("Cannot run the event loop while another loop is running"));
+        }
+        Self::note_overrides(slf)?;
+        this.adopt(py)?;
+        slf.call_method1(intern!(py, "_set_coroutine_origin_tracking"), (this.debug(py),))?;
+        let hooks = imports.get_asyncgen_hooks.bind(py).call0()?.cast_into::<PyTuple>()?;
+        let outcome = Self::run_hooked(slf);
+        this.stopping.set(py, false);
+        this.thread.set(py, None);
+        let cleanup = [
+            Self::leave_task(slf),
+            imports.set_running_loop.bind(py).call1((py.None(),)).map(drop),
+            slf.call_method1(intern!(py, "_set_coroutine_origin_tracking"), (false,)).map(drop),
+            imports.set_asyncgen_hooks.bind(py).call1(hooks).map(drop),
+            slf.call_method0(intern!(py, "_end_signals")).map(drop),
+        ];
+        cleanup.into_iter().fold(outcome, |outcome, step| outcome.and(step))
+    }
+
+    /// Stop after the turn that is running, or the next one.
+    fn stop(&self, py: Python<'_>) {
+        self.stopping.set(py, true);
+    }
+
+    /// One turn of the loop, whether or not it is running.
+    fn _run_once(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let Some(kernel) = slf.get().kernel(slf.py()) else { return slf.get().check_closed(slf.py()) };
+        Self::turn(slf, &kernel).and(Self::leave_task(slf))
+    }
+}
+
+impl EventLoop {
+    fn run_hooked(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let imports = imports(py)?;
+        let hooks = PyDict::new(py);
+        hooks.set_item("firstiter", slf.getattr(intern!(py, "_asyncgen_firstiter_hook"))?)?;
+        hooks.set_item("finalizer", slf.getattr(intern!(py, "_asyncgen_finalizer_hook"))?)?;
+        imports.set_asyncgen_hooks.bind(py).call((), Some(&hooks))?;
+        this.thread.set(py, Some(thread_ident()));
+        imports.set_running_loop.bind(py).call1((slf,))?;
+        slf.call_method0(intern!(py, "_begin_signals"))?;
+        let Some(kernel) = this.kernel(py) else { return this.check_closed(py) };
+        loop {
+            Self::turn(slf, &kernel)?;
+            if this.stopping.get(py) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// In a forked child: the parent's epoll instance and notifier are shared with it, so new ones take their place.
+    fn adopt(&self, py: Python<'_>) -> PyResult<()> {
+        if self.is_own(py) {
+            return Ok(());
+        }
+        self.generation.set(py, riata_engine::fork::generation());
+        let Some(kernel) = self.kernel(py) else { return Ok(()) };
+        self.registry.with(py, |registry| registry.rebuild(&kernel.poller)).map_err(os_error)
+    }
+
+    fn turn(slf: &Bound<'_, Self>, kernel: &Arc<Kernel>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        this.stats.with(py, |stats| stats.turns += 1);
+        this.take_remote(py, kernel);
+        let patience = Self::patience(slf)?;
+        // With nothing watched but the notifier, whose queue was just looked at, a poll could not tell anything new.
+        if patience != Patience::None || this.registry.with(py, |registry| registry.len() > 1) {
+            Self::poll(slf, kernel, patience)?;
+            this.take_remote(py, kernel);
+        }
+        Self::fire_timers(slf)?;
+        Self::run_ready(slf)
+    }
+
+    /// Moves what other threads sent to the ready queue.
+    #[inline]
+    fn take_remote(&self, py: Python<'_>, kernel: &Kernel) {
+        if kernel.remote.is_empty() {
+            return;
+        }
+        let mut sent = VecDeque::new();
+        kernel.remote.take(&mut sent);
+        self.ready.with(py, |ready| ready.append(&mut sent));
+    }
+
+    #[inline]
+    fn patience(slf: &Bound<'_, Self>) -> PyResult<Patience> {
+        let py = slf.py();
+        let this = slf.get();
+        if this.stopping.get(py) || this.ready.with(py, |ready| !ready.is_empty()) {
+            return Ok(Patience::None);
+        }
+        let Some(deadline) = this.timers.with(py, |timers| timers.next_deadline()) else {
+            return Ok(Patience::Unlimited);
+        };
+        let left = deadline.saturating_sub(Self::now(slf)?);
+        Ok(if left == Nanos(0) { Patience::None } else { Patience::For(left.min(LONGEST_POLL)) })
+    }
+
+    fn poll(slf: &Bound<'_, Self>, kernel: &Arc<Kernel>, patience: Patience) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        this.stats.with(py, |stats| stats.polls += 1);
+        let mut events = this.events.take(py).unwrap_or_else(|| Events::with_capacity(256));
+        let waited = match patience {
+            Patience::None => kernel.poller.wait(&mut events, Some(Nanos(0))),
+            Patience::For(_) | Patience::Unlimited => {
+                let timeout = match patience {
+                    Patience::For(left) => Some(left),
+                    _ => None,
+                };
+                let waited = match kernel.remote.before_sleep() {
+                    Sleep::HasWork => kernel.poller.wait(&mut events, Some(Nanos(0))),
+                    Sleep::MayBlock => py.detach(|| kernel.poller.wait(&mut events, timeout)),
+                };
+                kernel.remote.after_sleep();
+                waited
+            }
+        };
+        let outcome = match waited {
+            Ok(0) => Ok(()),
+            Ok(_) => Self::dispatch(slf, kernel, &events),
+            Err(error) if error.is_interrupted() => Ok(()),
+            Err(error) => Err(os_error(error)),
+        };
+        this.events.set(py, Some(events));
+        // Python's own signal handlers run here, at the latest, and not after the next poll.
+        if patience != Patience::None {
+            py.check_signals()?;
+        }
+        outcome
+    }
+
+    /// Tells whom the events concern. Who they are is noted for all of them first, before anybody can change it.
+    fn dispatch(slf: &Bound<'_, Self>, kernel: &Arc<Kernel>, events: &Events) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let mut concerned: Vec<(WatchKey, Readiness)> = Vec::with_capacity(events.len());
+        let stale = this.registry.with(py, |registry| {
+            let mut stale = false;
+            for (token, readiness) in events.iter() {
+                stale |= registry.dispatch(token, readiness, &mut concerned) == Dispatch::Stale;
+            }
+            stale
+        });
+        if stale {
+            // The kernel reports what nobody can remove any more: a copy of a closed descriptor lives on somewhere.
+            this.registry.with(py, |registry| registry.rebuild(&kernel.poller)).map_err(os_error)?;
+        }
+        for (key, readiness) in concerned {
+            let Some(watcher) = this.registry.with(py, |registry| registry.get(key).map(|w| w.clone_ref(py))) else {
+                continue;
+            };
+            Self::tell(slf, watcher, readiness)?;
+        }
+        Ok(())
+    }
+
+    fn tell(slf: &Bound<'_, Self>, watcher: Watcher, _readiness: Readiness) -> PyResult<()> {
+        let py = slf.py();
+        match watcher {
+            Watcher::Remote => Ok(()),
+            Watcher::Reader(handle) | Watcher::Writer(handle) => {
+                if !handle.get().is_cancelled(py) {
+                    slf.get().ready.with(py, |ready| ready.push(Work::Handle(handle)));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    #[inline]
+    fn fire_timers(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        if this.timers.with(py, |timers| timers.is_empty()) {
+            return Ok(());
+        }
+        let now = if this.overrides.get(py).time { Self::now(slf)? } else { monotonic() };
+        while let Some(timer) = this.timers.with(py, |timers| timers.pop_due(now)) {
+            timer.get().set_key(py, None);
+            let handle: Py<Handle> = timer.into_bound(py).into_super().unbind();
+            this.ready.with(py, |ready| ready.push(Work::Handle(handle)));
+            this.stats.with(py, |stats| stats.timers += 1);
+        }
+        Ok(())
+    }
+
+    /// Runs what is ready now, and not what becomes ready meanwhile.
+    fn run_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        this.ready.with(py, |ready| ready.begin_batch());
+        while let Some(work) = this.ready.with(py, |ready| ready.pop_batch()) {
+            if this.debug(py) {
+                Self::run_timed(slf, work)?;
+            } else {
+                Self::run_one(slf, work)?;
+            }
+        }
+        Self::leave_task(slf)
+    }
+
+    /// Debug mode: the handle that runs is known to the exception handler, and slow work is told of.
+    fn run_timed(slf: &Bound<'_, Self>, work: Work) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let handle = match &work {
+            Work::Handle(handle) => Some(handle.clone_ref(py).into_any()),
+            Work::ForeignHandle(handle) => Some(handle.clone_ref(py)),
+            _ => None,
+        };
+        let again = work.clone_ref(py);
+        this.current_handle.set(py, handle);
+        let before = Self::now(slf)?;
+        let outcome = Self::run_one(slf, work);
+        let took = Self::now(slf)?.saturating_sub(before).as_secs_f64();
+        this.current_handle.set(py, None);
+        outcome?;
+        let limit: f64 = slf.getattr(intern!(py, "slow_callback_duration"))?.extract()?;
+        if took >= limit {
+            warn_slow(slf, &again, took)?;
+        }
+        Ok(())
+    }
+
+    /// Runs one thing. What it raises goes to the exception handler.
+    ///
+    /// # Errors
+    /// SystemExit and KeyboardInterrupt, which end `run_forever`.
+    #[inline]
+    fn run_one(slf: &Bound<'_, Self>, work: Work) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let failed = match work {
+            Work::Step(task) => match Self::step(slf, task.bind(py), |task| Task::run_step(task, None)) {
+                Ok(()) => return Ok(()),
+                Err(error) => (Work::Step(task), error),
+            },
+            Work::Wake(task, future) => {
+                match Self::step(slf, task.bind(py), |task| Task::run_wakeup(task, future.bind(py))) {
+                    Ok(()) => return Ok(()),
+                    Err(error) => (Work::Wake(task, future), error),
+                }
+            }
+            Work::Throw(task, exception) => {
+                let thrown = exception.clone_ref(py);
+                match Self::step(slf, task.bind(py), |task| Task::run_step(task, Some(thrown))) {
+                    Ok(()) => return Ok(()),
+                    Err(error) => (Work::Throw(task, exception), error),
+                }
+            }
+            Work::Handle(handle) => {
+                if handle.get().is_cancelled(py) {
+                    return Ok(());
+                }
+                this.stats.with(py, |stats| stats.callbacks += 1);
+                Self::leave_task(slf)?;
+                return Handle::run(handle.bind(py));
+            }
+            Work::ForeignHandle(handle) => {
+                if handle.getattr(py, intern!(py, "_cancelled"))?.is_truthy(py)? {
+                    return Ok(());
+                }
+                this.stats.with(py, |stats| stats.callbacks += 1);
+                Self::leave_task(slf)?;
+                return handle.call_method0(py, intern!(py, "_run")).map(drop);
+            }
+            Work::Callback { callback, future, context } => {
+                this.stats.with(py, |stats| stats.callbacks += 1);
+                Self::leave_task(slf)?;
+                let outcome = {
+                    let context = context.bind(py);
+                    if crate::context::is_exact(context) {
+                        crate::context::run_in(context, || callback.bind(py).call1((&future,)).map(drop))
+                    } else {
+                        let args = PyTuple::new(py, [future.bind(py)])?;
+                        crate::handle::run_in_stand_in(context, callback.bind(py), &args).map(drop)
+                    }
+                };
+                match outcome {
+                    Ok(()) => return Ok(()),
+                    Err(error) => (Work::Callback { callback, future, context }, error),
+                }
+            }
+        };
+        Self::report(slf, failed.0, failed.1)
+    }
+
+    /// Tells the exception handler what `work` raised, as if a Handle had run it.
+    #[cold]
+    fn report(slf: &Bound<'_, Self>, work: Work, error: PyErr) -> PyResult<()> {
+        let py = slf.py();
+        if error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py) {
+            return Err(error);
+        }
+        let handle = work.to_handle(slf)?;
+        let callback = handle.getattr(intern!(py, "_callback"))?;
+        let args = handle.getattr(intern!(py, "_args"))?.cast_into::<PyTuple>()?;
+        Handle::report(&handle, &callback, &args, slf.as_any(), error)
+    }
+
+    /// Runs a task's step with the task as the current one.
+    #[inline]
+    fn step<'py>(
+        slf: &Bound<'py, Self>,
+        task: &Bound<'py, Task>,
+        body: impl FnOnce(&Bound<'py, Task>) -> PyResult<()>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        this.stats.with(py, |stats| stats.task_steps += 1);
+        if this.entered.get(py) && !this.stepping.get(py) {
+            interop::set_current_task(slf.as_any(), task.as_any())?;
+        } else {
+            interop::enter_task(slf.as_any(), task.as_any())?;
+            this.entered.set(py, true);
+        }
+        let nested = this.stepping.replace(py, true);
+        let outcome = body(task);
+        this.stepping.set(py, nested);
+        outcome
+    }
+
+    /// No task is the current one: before anything runs that is not a task's step.
+    #[inline]
+    pub fn leave_task(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        match slf.get().entered.replace(py, false) {
+            true => interop::clear_current_task(slf.as_any()),
+            false => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Python objects that the binding uses, looked up once.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+/// What is imported from the standard library, by the names it has there.
+pub struct Imports {
+    /// `asyncio.CancelledError`
+    pub cancelled_error: Py<PyType>,
+    /// `asyncio.InvalidStateError`
+    pub invalid_state_error: Py<PyType>,
+    /// `asyncio.Future` as C or Python defines it
+    pub asyncio_future: Py<PyAny>,
+    /// `asyncio.Task`
+    pub asyncio_task: Py<PyAny>,
+    /// `asyncio.Handle`
+    pub asyncio_handle: Py<PyAny>,
+    /// `asyncio.TimerHandle`
+    pub asyncio_timer_handle: Py<PyAny>,
+    /// `asyncio.base_events.BaseEventLoop`
+    pub base_event_loop: Py<PyAny>,
+    /// `asyncio.events.get_event_loop`, with 3.11's name where it has another
+    pub get_event_loop: Py<PyAny>,
+    /// `asyncio.events._get_running_loop`
+    pub get_running_loop: Py<PyAny>,
+    /// `asyncio.events._set_running_loop`
+    pub set_running_loop: Py<PyAny>,
+    /// `asyncio.coroutines.iscoroutine`
+    pub iscoroutine: Py<PyAny>,
+    /// `asyncio.base_futures._future_repr`
+    pub future_repr: Py<PyAny>,
+    /// `asyncio.base_tasks._task_repr`
+    pub task_repr: Py<PyAny>,
+    /// `asyncio.base_tasks._task_get_stack`
+    pub task_get_stack: Py<PyAny>,
+    /// `asyncio.base_tasks._task_print_stack`
+    pub task_print_stack: Py<PyAny>,
+    /// `asyncio.format_helpers.extract_stack`
+    pub extract_stack: Py<PyAny>,
+    /// `asyncio.format_helpers._format_callback_source`
+    pub format_callback_source: Py<PyAny>,
+    /// Whether that function takes `debug=` (3.13 and later hide arguments unless it is true)
+    pub format_takes_debug: bool,
+    /// `asyncio.base_events._format_handle`
+    pub format_handle: Py<PyAny>,
+    /// `asyncio.log.logger`
+    pub logger: Py<PyAny>,
+    /// `sys._getframe`
+    pub getframe: Py<PyAny>,
+    /// `sys.get_asyncgen_hooks`
+    pub get_asyncgen_hooks: Py<PyAny>,
+    /// `sys.set_asyncgen_hooks`
+    pub set_asyncgen_hooks: Py<PyAny>,
+    /// `types.GenericAlias`
+    pub generic_alias: Py<PyAny>,
+}
+
+static IMPORTS: PyOnceLock<Imports> = PyOnceLock::new();
+
+/// The imported objects.
+///
+/// # Errors
+/// ImportError or AttributeError, the first time, when the standard library is not as expected.
+#[inline]
+pub fn imports(py: Python<'_>) -> PyResult<&'static Imports> {
+    IMPORTS.get_or_try_init(py, || load(py))
+}
+
+fn load(py: Python<'_>) -> PyResult<Imports> {
+    let import = |module: &str, name: &str| -> PyResult<Py<PyAny>> { Ok(py.import(module)?.getattr(name)?.unbind()) };
+    let import_type = |module: &str, name: &str| -> PyResult<Py<PyType>> {
+        Ok(py.import(module)?.getattr(name)?.cast_into::<PyType>()?.unbind())
+    };
+    let events = py.import("asyncio.events")?;
+    // 3.11 warns at another depth for `Future()` and `Task()` made outside a loop, through a private twin.
+    let get_event_loop = match events.getattr("_get_event_loop") {
+        Ok(function) => function,
+        Err(_) => events.getattr("get_event_loop")?,
+    };
+    let format_callback_source = import("asyncio.format_helpers", "_format_callback_source")?;
+    let format_takes_debug = py
+        .import("inspect")?
+        .getattr("signature")?
+        .call1((&format_callback_source,))?
+        .getattr("parameters")?
+        .contains("debug")?;
+    Ok(Imports {
+        cancelled_error: import_type("asyncio", "CancelledError")?,
+        invalid_state_error: import_type("asyncio", "InvalidStateError")?,
+        asyncio_future: import("asyncio.futures", "Future")?,
+        asyncio_task: import("asyncio.tasks", "Task")?,
+        asyncio_handle: import("asyncio.events", "Handle")?,
+        asyncio_timer_handle: import("asyncio.events", "TimerHandle")?,
+        base_event_loop: import("asyncio.base_events", "BaseEventLoop")?,
+        get_event_loop: get_event_loop.unbind(),
+        get_running_loop: import("asyncio.events", "_get_running_loop")?,
+        set_running_loop: import("asyncio.events", "_set_running_loop")?,
+        iscoroutine: import("asyncio.coroutines", "iscoroutine")?,
+        future_repr: import("asyncio.base_futures", "_future_repr")?,
+        task_repr: import("asyncio.base_tasks", "_task_repr")?,
+        task_get_stack: import("asyncio.base_tasks", "_task_get_stack")?,
+        task_print_stack: import("asyncio.base_tasks", "_task_print_stack")?,
+        extract_stack: import("asyncio.format_helpers", "extract_stack")?,
+        format_callback_source,
+        format_takes_debug,
+        format_handle: import("asyncio.base_events", "_format_handle")?,
+        logger: import("asyncio.log", "logger")?,
+        getframe: import("sys", "_getframe")?,
+        get_asyncgen_hooks: import("sys", "get_asyncgen_hooks")?,
+        set_asyncgen_hooks: import("sys", "set_asyncgen_hooks")?,
+        generic_alias: import("types", "GenericAlias")?,
+    })
+}
+
+/// The stack of the calling Python code, as `asyncio.format_helpers.extract_stack` gives it: what debug mode
+/// keeps as `_source_traceback`. None when no Python code is running.
+pub fn extract_stack(py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+    let imports = imports(py)?;
+    let Ok(frame) = imports.getframe.bind(py).call0() else { return Ok(None) };
+    Ok(Some(imports.extract_stack.bind(py).call1((frame,))?.unbind()))
+}
+
+/// Sends `context` to `loop.call_exception_handler`.
+pub fn call_exception_handler(event_loop: &Bound<'_, PyAny>, context: &Bound<'_, pyo3::types::PyDict>) -> PyResult<()> {
+    event_loop.call_method1(pyo3::intern!(event_loop.py(), "call_exception_handler"), (context,))?;
+    Ok(())
+}

@@ -1,0 +1,285 @@
+//! What CPython's own `_asyncio` must be told, and where Python versions differ: one file.
+//!
+//! - The current task: a dictionary `asyncio.tasks._current_tasks` on 3.11 to 3.13, the thread state (through
+//!   `_asyncio._swap_current_task`) from 3.14 on.
+//! - All tasks: a list of our own, which asyncio's hidden sets are made to see (see `riata._interop`).
+//! - `create_task`: which keywords it takes, read off asyncio's own signature.
+//! - The call graph: futures note who awaits them from 3.14 on.
+
+#![allow(unsafe_code)]
+
+use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyStopIteration, PyTypeError};
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyList, PyTraceback, PyType};
+
+use crate::cell::GilCell;
+use crate::imports::imports;
+use crate::task::Task;
+
+/// What was found out about this Python, once.
+pub struct Version {
+    current: CurrentTask,
+    /// Tasks take `eager_start`.
+    pub eager_start: bool,
+    /// `create_task` takes any keywords and hands them to the task (3.13.3 and later).
+    pub create_task_is_open: bool,
+    /// The last `uncancel` takes back a cancellation that was not thrown yet.
+    pub uncancel_clears: bool,
+    /// Futures note who awaits them.
+    pub awaited_by: bool,
+    /// A StopIteration set as an exception becomes a RuntimeError.
+    stop_iteration_becomes_error: bool,
+    /// `throw(type, value, traceback)` is deprecated.
+    throw_deprecated: bool,
+}
+
+enum CurrentTask {
+    Dict(Py<PyDict>),
+    Swap(Py<PyAny>),
+}
+
+static VERSION: PyOnceLock<Version> = PyOnceLock::new();
+
+/// What was found out about this Python.
+///
+/// # Errors
+/// ImportError or AttributeError, the first time, when asyncio is not as expected.
+#[inline]
+pub fn version(py: Python<'_>) -> PyResult<&'static Version> {
+    VERSION.get_or_try_init(py, || {
+        let tasks = py.import("asyncio.tasks")?;
+        let current = match tasks.getattr("_current_tasks") {
+            Ok(entries) => CurrentTask::Dict(entries.cast_into::<PyDict>()?.unbind()),
+            Err(_) => CurrentTask::Swap(py.import("_asyncio")?.getattr("_swap_current_task")?.unbind()),
+        };
+        let info = py.version_info();
+        Ok(Version {
+            current,
+            eager_start: info >= (3, 12),
+            create_task_is_open: takes_any_keyword(py, "create_task")?,
+            uncancel_clears: info >= (3, 13),
+            awaited_by: info >= (3, 14),
+            stop_iteration_becomes_error: info >= (3, 13),
+            throw_deprecated: info >= (3, 12),
+        })
+    })
+}
+
+/// Whether asyncio's loop method `name` takes `**kwargs` in this Python.
+fn takes_any_keyword(py: Python<'_>, name: &str) -> PyResult<bool> {
+    let inspect = py.import("inspect")?;
+    let method = imports(py)?.base_event_loop.bind(py).getattr(name)?;
+    let variable = inspect.getattr("Parameter")?.getattr("VAR_KEYWORD")?;
+    let parameters = inspect.call_method1("signature", (method,))?.getattr("parameters")?.call_method0("values")?;
+    for parameter in parameters.try_iter()? {
+        if parameter?.getattr("kind")?.eq(&variable)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Makes `task` the current one of `event_loop`, whatever was.
+#[inline]
+pub fn set_current_task(event_loop: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<()> {
+    match &version(event_loop.py())?.current {
+        CurrentTask::Dict(entries) => entries.bind(event_loop.py()).set_item(event_loop, task),
+        CurrentTask::Swap(swap) => swap.bind(event_loop.py()).call1((event_loop, task)).map(drop),
+    }
+}
+
+/// No task is the current one of `event_loop` any more.
+#[inline]
+pub fn clear_current_task(event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = event_loop.py();
+    match &version(py)?.current {
+        CurrentTask::Dict(entries) => {
+            let entries = entries.bind(py);
+            if entries.contains(event_loop)? {
+                entries.del_item(event_loop)?;
+            }
+            Ok(())
+        }
+        CurrentTask::Swap(swap) => swap.bind(py).call1((event_loop, py.None())).map(drop),
+    }
+}
+
+/// Makes `task` (or none) the current one of `event_loop` and gives back which one was.
+pub fn swap_current_task<'py>(
+    event_loop: &Bound<'py, PyAny>,
+    task: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = event_loop.py();
+    match &version(py)?.current {
+        CurrentTask::Dict(entries) => {
+            let entries = entries.bind(py);
+            let before = entries.get_item(event_loop)?;
+            match task {
+                Some(task) => entries.set_item(event_loop, task)?,
+                None if before.is_some() => entries.del_item(event_loop)?,
+                None => {}
+            }
+            Ok(before)
+        }
+        CurrentTask::Swap(swap) => {
+            let before = swap.bind(py).call1((event_loop, task))?;
+            Ok((!before.is_none()).then_some(before))
+        }
+    }
+}
+
+/// Makes `task` the current one.
+///
+/// # Errors
+/// RuntimeError when another task is, as `asyncio.tasks._enter_task` raises.
+pub fn enter_task<'py>(event_loop: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {
+    match swap_current_task(event_loop, Some(task))? {
+        None => Ok(()),
+        Some(before) => {
+            let text = cannot_enter(task, &before)?;
+            swap_current_task(event_loop, Some(&before))?;
+            Err(PyRuntimeError::new_err(text))
+        }
+    }
+}
+
+fn cannot_enter(task: &Bound<'_, PyAny>, before: &Bound<'_, PyAny>) -> PyResult<String> {
+    Ok(format!(
+        "Cannot enter into task {} while another task {} is being executed.",
+        task.repr()?.to_string_lossy(),
+        before.repr()?.to_string_lossy()
+    ))
+}
+
+/// What `set_exception` keeps for `exception`: a StopIteration cannot be raised into a coroutine.
+///
+/// # Errors
+/// TypeError for a StopIteration before Python 3.13; from then on it is wrapped in a RuntimeError.
+pub fn storable_exception<'py>(exception: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    const TEXT: &str = "StopIteration interacts badly with generators and cannot be raised into a Future";
+    let py = exception.py();
+    if !exception.is_instance_of::<PyStopIteration>() {
+        return Ok(exception.clone());
+    }
+    if version(py)?.stop_iteration_becomes_error {
+        return stop_iteration_error(exception);
+    }
+    match exception.get_type().is(py.get_type::<PyStopIteration>()) {
+        true => Err(PyTypeError::new_err(TEXT)),
+        false => Ok(exception.clone()),
+    }
+}
+
+/// RuntimeError from a StopIteration that was raised where a future was to take it.
+pub fn stop_iteration_error<'py>(exception: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = exception.py();
+    let text = "StopIteration interacts badly with generators and cannot be raised into a Future";
+    let error = PyRuntimeError::new_err(text).into_value(py).into_bound(py).into_any();
+    error.setattr(intern!(py, "__cause__"), exception)?;
+    error.setattr(intern!(py, "__context__"), exception)?;
+    Ok(error)
+}
+
+/// The exception that `throw(type, value, traceback)` raises, by the rules of generators.
+///
+/// # Errors
+/// TypeError for arguments that name no exception.
+pub fn thrown(
+    py: Python<'_>,
+    r#type: &Bound<'_, PyAny>,
+    value: Option<&Bound<'_, PyAny>>,
+    traceback: Option<&Bound<'_, PyAny>>,
+) -> PyResult<PyErr> {
+    if version(py)?.throw_deprecated && (value.is_some() || traceback.is_some()) {
+        let text = c"the (type, exc, tb) signature of throw() is deprecated, use the single-arg signature instead.";
+        PyErr::warn(py, &py.get_type::<pyo3::exceptions::PyDeprecationWarning>(), text, 1)?;
+    }
+    let value = value.filter(|value| !value.is_none());
+    let traceback = match traceback.filter(|traceback| !traceback.is_none()) {
+        None => None,
+        Some(traceback) => match traceback.cast::<PyTraceback>() {
+            Ok(traceback) => Some(traceback.clone()),
+            Err(_) => return Err(PyTypeError::new_err("throw() third argument must be a traceback")),
+        },
+    };
+    let exception = if let Ok(class) = r#type.cast::<PyType>()
+        && class.is_subclass_of::<PyBaseException>()?
+    {
+        match value {
+            Some(value) if value.is_instance(class)? => value.clone(),
+            Some(value) => match value.cast::<pyo3::types::PyTuple>() {
+                Ok(args) => class.call1(args.clone())?,
+                Err(_) => class.call1((value,))?,
+            },
+            None => class.call0()?,
+        }
+    } else if r#type.is_instance_of::<PyBaseException>() {
+        if value.is_some() {
+            return Err(PyTypeError::new_err("instance exception may not have a separate value"));
+        }
+        r#type.clone()
+    } else {
+        let text = "exceptions must be classes deriving BaseException or instances of such a class";
+        return Err(PyTypeError::new_err(text));
+    };
+    if let Some(traceback) = traceback {
+        exception.setattr(intern!(py, "__traceback__"), traceback)?;
+    }
+    Ok(PyErr::from_value(exception))
+}
+
+/// The native tasks that are not done, unowned: a task leaves when it is done or dies.
+struct Live(Vec<*mut ffi::PyObject>);
+
+// SAFETY: B5: the pointers are used under the GIL alone.
+unsafe impl Send for Live {}
+
+static LIVE: GilCell<Live> = GilCell::new(Live(Vec::new()));
+
+/// A task's place among the live ones when it has none.
+pub const UNREGISTERED: usize = usize::MAX;
+
+/// Enters `task` among the live ones; gives its place.
+#[inline]
+pub fn register_task(py: Python<'_>, task: *mut ffi::PyObject) -> usize {
+    LIVE.with(py, |live| {
+        live.0.push(task);
+        live.0.len() - 1
+    })
+}
+
+/// Takes the task at `place` out. Another may move to that place.
+#[inline]
+pub fn unregister_task(py: Python<'_>, place: usize) {
+    let moved = LIVE.with(py, |live| {
+        live.0.swap_remove(place);
+        live.0.get(place).copied()
+    });
+    if let Some(moved) = moved {
+        // SAFETY: B5: whoever is in the list is a task that has not been deallocated.
+        unsafe { Task::move_live(py, moved, place) };
+    }
+}
+
+/// The native tasks that are not done, of every loop and thread. asyncio filters them by loop.
+#[pyfunction]
+#[pyo3(name = "_live_tasks")]
+pub fn live_tasks(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
+    let pointers = LIVE.with(py, |live| live.0.clone());
+    let list = PyList::empty(py);
+    for pointer in pointers {
+        // SAFETY: B5: in the list, so not deallocated; a count of nought means that it is about to be, and that a
+        // weak reference's callback called us: such a task must not be brought back.
+        let task = unsafe {
+            if ffi::Py_REFCNT(pointer) == 0 {
+                continue;
+            }
+            Bound::from_borrowed_ptr(py, pointer)
+        };
+        list.append(task)?;
+    }
+    Ok(list)
+}

@@ -1,0 +1,157 @@
+//! Type slots that PyO3 does not offer, put in once, before a type is used: `am_send` of what `await` runs, and the
+//! finalizer of futures and tasks, with a deallocator that calls it.
+//!
+//! A finalizer is needed for what asyncio reports at the end of a life: "exception was never retrieved", "Task was
+//! destroyed but it is pending". For an instance of a Python subclass `subtype_dealloc` calls it; for an exact
+//! instance the type's own deallocator has to, as `FutureObj_dealloc` in `Modules/_asynciomodule.c` does.
+
+#![allow(unsafe_code)]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
+
+use pyo3::PyTypeInfo;
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+use crate::future::{Future, FutureIter, Sent};
+use crate::task::Task;
+
+/// The deallocators that PyO3 made.
+struct Deallocators {
+    future: ffi::destructor,
+    task: ffi::destructor,
+}
+
+static DEALLOCATORS: OnceLock<Deallocators> = OnceLock::new();
+
+/// Puts the slots in. Called once, while the module is made.
+///
+/// # Errors
+/// ImportError when PyO3 made a type without a deallocator.
+pub fn install(py: Python<'_>) -> PyResult<()> {
+    let (future, task, iter) = (Future::type_object_raw(py), Task::type_object_raw(py), FutureIter::type_object_raw(py));
+    // SAFETY: B6: heap types that no instance and no subclass exists of yet, changed under the GIL.
+    unsafe {
+        let (Some(future_dealloc), Some(task_dealloc)) = ((*future).tp_dealloc, (*task).tp_dealloc) else {
+            return Err(pyo3::exceptions::PyImportError::new_err("a native type has no deallocator"));
+        };
+        if DEALLOCATORS.set(Deallocators { future: future_dealloc, task: task_dealloc }).is_err() {
+            return Ok(());
+        }
+        (*future).tp_finalize = Some(finalize_future);
+        (*future).tp_dealloc = Some(dealloc_future);
+        (*task).tp_finalize = Some(finalize_task);
+        (*task).tp_dealloc = Some(dealloc_task);
+        if !(*iter).tp_as_async.is_null() {
+            (*(*iter).tp_as_async).am_send = Some(send_future_iter);
+        }
+        for r#type in [future, task, iter] {
+            ffi::PyType_Modified(r#type);
+        }
+    }
+    Ok(())
+}
+
+/// Keeps the exception that may be set while a finalizer runs, and reports what the finalizer raises.
+///
+/// # Safety
+/// Called from a slot: the GIL is held.
+unsafe fn finalizing(object: *mut ffi::PyObject, body: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<()>) {
+    // SAFETY: B6: the interpreter calls slots with the GIL held and a live object.
+    let py = unsafe { Python::assume_attached() };
+    let pending = PyErr::take(py);
+    // SAFETY: B6, as above.
+    let object = unsafe { Bound::from_borrowed_ptr(py, object) };
+    if let Ok(Err(error)) = catch_unwind(AssertUnwindSafe(|| body(&object))) {
+        error.write_unraisable(py, Some(&object));
+    }
+    drop(object);
+    if let Some(pending) = pending {
+        pending.restore(py);
+    }
+}
+
+unsafe extern "C" fn finalize_future(object: *mut ffi::PyObject) {
+    // SAFETY: B6: called by the interpreter, for a Future or an instance of a subclass.
+    unsafe {
+        finalizing(object, |object| Future::report_unretrieved(object.cast_unchecked::<Future>()));
+    }
+}
+
+unsafe extern "C" fn finalize_task(object: *mut ffi::PyObject) {
+    // SAFETY: B6: called by the interpreter, for a Task or an instance of a subclass.
+    unsafe {
+        finalizing(object, |object| {
+            let task = object.cast_unchecked::<Task>();
+            Task::report_destroyed(task)?;
+            Future::report_unretrieved(task.as_super())
+        });
+    }
+}
+
+unsafe extern "C" fn dealloc_future(object: *mut ffi::PyObject) {
+    // SAFETY: B6: the count is nought; the object is whole until PyO3's deallocator gets it.
+    unsafe {
+        let py = Python::assume_attached();
+        let exact = ffi::Py_TYPE(object) == Future::type_object_raw(py);
+        let this = Borrowed::from_ptr(py, object);
+        if exact
+            && this.cast_unchecked::<Future>().get().must_report(py)
+            && ffi::PyObject_CallFinalizerFromDealloc(object) < 0
+        {
+            return; // resurrected
+        }
+        if let Some(deallocators) = DEALLOCATORS.get() {
+            (deallocators.future)(object);
+        }
+    }
+}
+
+unsafe extern "C" fn dealloc_task(object: *mut ffi::PyObject) {
+    // SAFETY: B6: the count is nought; the object is whole until PyO3's deallocator gets it.
+    unsafe {
+        let py = Python::assume_attached();
+        let exact = ffi::Py_TYPE(object) == Task::type_object_raw(py);
+        {
+            let this = Borrowed::from_ptr(py, object);
+            let task = this.cast_unchecked::<Task>();
+            let reports = Task::must_report(&task) || task.as_super().get().must_report(py);
+            if exact && reports && ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {
+                return; // resurrected
+            }
+            task.get().unregister(py);
+        }
+        if let Some(deallocators) = DEALLOCATORS.get() {
+            (deallocators.task)(object);
+        }
+    }
+}
+
+unsafe extern "C" fn send_future_iter(
+    object: *mut ffi::PyObject,
+    _value: *mut ffi::PyObject,
+    result: *mut *mut ffi::PyObject,
+) -> ffi::PySendResult {
+    // SAFETY: B6: called by the interpreter for a FutureIter, with room for one reference.
+    unsafe {
+        let py = Python::assume_attached();
+        let iter = Borrowed::from_ptr(py, object);
+        match iter.cast_unchecked::<FutureIter>().get().step(py) {
+            Ok(Sent::Yield(future)) => {
+                *result = future.into_ptr();
+                ffi::PySendResult::PYGEN_NEXT
+            }
+            Ok(Sent::Return(value)) => {
+                *result = value.into_ptr();
+                ffi::PySendResult::PYGEN_RETURN
+            }
+            Err(error) => {
+                *result = std::ptr::null_mut();
+                error.restore(py);
+                ffi::PySendResult::PYGEN_ERROR
+            }
+        }
+    }
+}
+

@@ -1,0 +1,57 @@
+"""asyncio sees native tasks: `asyncio.all_tasks()` reads sets of its own, which are taught to look here too.
+
+Registering each task in those sets would cost as much as everything else that making a task takes. Native tasks are
+kept in a list instead, and the set that asyncio reads yields what is in that list as well: its class is replaced by a
+subclass of WeakSet with an `__iter__` of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio.tasks
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+from riata._native import _live_tasks
+
+
+class TaskSet(weakref.WeakSet[Any]):
+    """A WeakSet of foreign tasks that also yields the native ones."""
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from super().__iter__()
+        yield from _live_tasks()
+
+    def __len__(self) -> int:
+        # Python's own copies of the set ask for the length only to reserve room.
+        return super().__len__()
+
+
+class _Probe:
+    """Stands in for a task, to find the set that 3.14 and later keep hidden in C."""
+
+
+def hidden_sets() -> list[weakref.WeakSet[Any]]:
+    """The weak sets that `asyncio.all_tasks` of this Python reads, as far as native tasks belong in them."""
+    for name in ("_scheduled_tasks", "_all_tasks"):  # 3.12 and 3.13; 3.11
+        found = getattr(asyncio.tasks, name, None)
+        if isinstance(found, weakref.WeakSet):
+            return [found]
+    probe = _Probe()
+    asyncio.tasks._register_task(probe)  # type: ignore[arg-type]
+    try:
+        reference = weakref.getweakrefs(probe)[0]
+        # WeakSet's removal callback holds a weak reference to its set as its default argument.
+        found = reference.__callback__.__defaults__[0]()  # type: ignore[union-attr]
+    finally:
+        asyncio.tasks._unregister_task(probe)  # type: ignore[arg-type]
+    if not isinstance(found, weakref.WeakSet):
+        raise ImportError("riata does not know where this Python's asyncio keeps its tasks")
+    return [found]
+
+
+def install() -> None:
+    """Make asyncio see native tasks. Doing it twice changes nothing."""
+    for tasks in hidden_sets():
+        if type(tasks) is weakref.WeakSet:
+            tasks.__class__ = TaskSet

@@ -1,0 +1,210 @@
+"""`riata.Loop`: the native loop, with asyncio's own code behind it for what is not native.
+
+Method resolution puts the native class first: running, scheduling, watching descriptors, tasks and futures. What it
+leaves out comes from `asyncio.unix_events._UnixSelectorEventLoop` of the Python at hand, and works on the native parts
+as it works on a selector: so each Python version gets exactly the arguments, checks and texts that it documents.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import signal
+import socket
+import sys
+import threading
+from asyncio import unix_events
+from collections.abc import Callable
+from typing import Any
+
+from riata import _native
+
+_getaddrinfo = socket.getaddrinfo
+
+
+class _Driver:
+    """Stands where asyncio's code expects a selector: the native loop watches descriptors itself."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Loop(_native.EventLoop, unix_events._UnixSelectorEventLoop):
+    """riata's event loop: an `asyncio.AbstractEventLoop`, complete.
+
+    Raises:
+        OSError: the kernel refused a descriptor (EMFILE, ENFILE, ENOMEM).
+    """
+
+    _ssock: socket.socket | None
+    _csock: socket.socket | None
+
+    def __init__(self) -> None:
+        self._wakeup_fd_before: int | None = None
+        super().__init__(_Driver())
+        self._note_overrides()
+
+    def close(self) -> None:
+        """Close the loop: what waits is dropped, the default executor is shut down without waiting.
+
+        Raises:
+            RuntimeError: the loop is running.
+        """
+        if self.is_running():
+            raise RuntimeError("Cannot close a running event loop")
+        if self.is_closed():
+            return
+        super().close()
+        self._close()
+
+    # Signals: the wakeup descriptor is the loop's own while it runs on the main thread, so that no signal is missed
+    # between Python's last look at its flags and the poll.
+
+    def _make_self_pipe(self) -> None:
+        self._ssock = self._csock = None
+
+    def _open_self_pipe(self) -> socket.socket:
+        if self._csock is None:
+            super()._make_self_pipe()
+        assert self._csock is not None
+        return self._csock
+
+    def _close_self_pipe(self) -> None:
+        if self._csock is not None:
+            super()._close_self_pipe()
+
+    def _begin_signals(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        fileno = self._open_self_pipe().fileno()
+        try:
+            self._wakeup_fd_before = signal.set_wakeup_fd(fileno, warn_on_full_buffer=False)
+        except ValueError:  # a subinterpreter has no signals
+            self._wakeup_fd_before = None
+
+    def _end_signals(self) -> None:
+        before, self._wakeup_fd_before = self._wakeup_fd_before, None
+        if before is None or self._csock is None or self._signal_handlers:
+            return
+        try:
+            current = signal.set_wakeup_fd(before)
+        except ValueError:  # what was there before is closed by now
+            current = signal.set_wakeup_fd(-1)
+        if current != self._csock.fileno():  # the program put its own there meanwhile: it stays
+            signal.set_wakeup_fd(current)
+
+    def add_signal_handler(self, sig: int, callback: Callable[..., Any], *args: Any) -> None:
+        """Call `callback(*args)` through the loop when the signal `sig` arrives.
+
+        Raises:
+            TypeError: `callback` is a coroutine (function).
+            ValueError: no such signal.
+            RuntimeError: not in the main thread, or the signal cannot be caught.
+        """
+        self._check_closed()
+        self._open_self_pipe()
+        super().add_signal_handler(sig, callback, *args)
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        """Take the handler of `sig` away; False when there was none."""
+        removed = super().remove_signal_handler(sig)
+        if removed and not self._signal_handlers and self._wakeup_fd_before is not None and self._csock is not None:
+            signal.set_wakeup_fd(self._csock.fileno(), warn_on_full_buffer=False)
+        return removed
+
+    # Names.
+
+    async def getaddrinfo(  # type: ignore[override]
+        self,
+        host: str | bytes | None,
+        port: str | bytes | int | None,
+        *,
+        family: int = 0,
+        type: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+    ) -> list[Any]:
+        """`socket.getaddrinfo`, off the loop's thread; addresses that need no look-up are answered at once."""
+        if socket.getaddrinfo is _getaddrinfo and not self.get_debug() and _is_numeric(host, port):
+            return _getaddrinfo(host, port, family, type, proto, flags)
+        return await super().getaddrinfo(host, port, family=family, type=type, proto=proto, flags=flags)
+
+    if sys.version_info < (3, 13):
+
+        def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+            """Run `func(*args)` in `executor`, or in the default one; return a future.
+
+            A StopIteration that `func` raises becomes a RuntimeError, as it does in asyncio from Python 3.13 on:
+            before, the future never ended.
+            """
+            return super().run_in_executor(_Raising(self, executor), func, *args)
+
+
+def _is_numeric(host: str | bytes | None, port: str | bytes | int | None) -> bool:
+    if not (port is None or isinstance(port, int) or port.isdigit()):
+        return False
+    if host is None:
+        return True
+    try:
+        text = host if isinstance(host, str) else host.decode("ascii")
+        socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+if sys.version_info < (3, 13):
+
+    class _Raising:
+        """An executor whose futures carry no StopIteration."""
+
+        def __init__(self, loop: Loop, executor: Any) -> None:
+            self._loop = loop
+            self._executor = executor
+
+        def submit(self, func: Callable[..., Any], *args: Any) -> concurrent.futures.Future[Any]:
+            executor = self._executor
+            if executor is None:
+                self._loop._check_default_executor()
+                executor = self._loop._default_executor
+                if executor is None:
+                    executor = concurrent.futures.ThreadPoolExecutor(thread_name_prefix="asyncio")
+                    self._loop._default_executor = executor
+            submitted = executor.submit(func, *args)
+            outer: concurrent.futures.Future[Any] = concurrent.futures.Future()
+
+            def passes_cancellation(future: concurrent.futures.Future[Any]) -> None:
+                if future.cancelled():
+                    submitted.cancel()
+
+            def passes_outcome(future: concurrent.futures.Future[Any]) -> None:
+                if future.cancelled():
+                    outer.cancel()
+                    outer.set_running_or_notify_cancel()
+                    return
+                if not outer.set_running_or_notify_cancel():
+                    return
+                error = future.exception()
+                if isinstance(error, StopIteration):
+                    text = "StopIteration interacts badly with generators and cannot be raised into a Future"
+                    wrapped = RuntimeError(text)
+                    wrapped.__cause__ = wrapped.__context__ = error
+                    error = wrapped
+                if error is not None:
+                    outer.set_exception(error)
+                else:
+                    outer.set_result(future.result())
+
+            outer.add_done_callback(passes_cancellation)
+            submitted.add_done_callback(passes_outcome)
+            return outer
+
+
+def new_event_loop() -> Loop:
+    """Create an event loop: drop-in for `asyncio.new_event_loop`, and the loop factory for `asyncio.Runner`.
+
+    Raises:
+        OSError: the kernel refused a descriptor (EMFILE, ENFILE, ENOMEM).
+    """
+    return Loop()
+
+

@@ -75,7 +75,7 @@ test-rust: environment ## the Rust tests only
 .PHONY: test-loom
 test-loom: ## the engine's cross-thread part under every interleaving that loom finds
 	@mkdir -p $(LOGS)
-	$(LOOM) test --locked --release -p riata-engine --lib loom 2>&1 | tee $(LOGS)/loom.txt
+	$(LOOM) test --locked --release -p riata-engine --test '*_loom' 2>&1 | tee $(LOGS)/loom.txt
 	@grep -qE '^test result: ok\. [1-9]' $(LOGS)/loom.txt || { echo "no loom test ran" >&2; exit 1; }
 
 .PHONY: test-python

@@ -118,7 +118,9 @@ impl<T> Timers<T> {
 
     /// Removes the earliest timer if it is due at `now`, and returns its payload.
     ///
-    /// Called again and again it gives all that is due, in (deadline, insertion) order.
+    /// Called again and again it gives all that is due, in (deadline, insertion) order. To be
+    /// emptied into [`Ready`](crate::Ready) before any of it runs: a callback that starts a
+    /// timer at or before `now` would otherwise be due in the same breath, for ever.
     pub fn pop_due(&mut self, now: Nanos) -> Option<T> {
         if self.next_deadline()? > now {
             return None;

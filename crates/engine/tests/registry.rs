@@ -299,6 +299,27 @@ fn a_closed_descriptor_is_removed_in_silence() {
 }
 
 #[test]
+fn a_descriptor_released_before_its_close_leaves_nothing_though_a_copy_lives_on() {
+    let (socket, _peer) = readable();
+    let copy = socket.try_clone().unwrap();
+    let mut it = Loop::new();
+    let first = it.add(&socket, READ, "first");
+    let second = it.add(&socket, WRITE, "second");
+    it.registry.release(&it.poller, socket.as_raw_fd());
+    it.registry.release(&it.poller, -1);
+    assert!(it.registry.is_orphaned(first) && it.registry.is_orphaned(second));
+    // Its watchers can still be told and removed, while the number serves another file.
+    let (quiet, _quiet_peer) = UnixStream::pair().unwrap();
+    let socket = reuse(socket, quiet);
+    it.add(&socket, WRITE, "new");
+    assert_eq!(it.told(), ["new"]);
+    assert_eq!(it.remove(first), Some("first"));
+    assert_eq!(it.remove(second), Some("second"));
+    assert_eq!(it.told(), ["new"]);
+    drop(copy);
+}
+
+#[test]
 fn forgetting_leaves_the_kernel_alone_and_removing_does_not() {
     let (socket, _peer) = readable();
     let mut it = Loop::new();

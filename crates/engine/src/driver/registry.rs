@@ -292,6 +292,8 @@ impl<W> Registry<W> {
     /// asked for, in the order they were added. Hang-ups and errors go to all who want
     /// anything.
     ///
+    /// `out` should live where the rest of the loop's state does, and be used up from its
+    /// front: a runner that is suspended in a callback can then be replaced half-way.
     /// Callbacks that run on what is in `out` may end other watchers in it: before each,
     /// look whether its key still has a watcher ([`get`](Self::get)) and what it still
     /// wants ([`interest`](Self::interest)).
@@ -299,7 +301,7 @@ impl<W> Registry<W> {
         &self,
         token: Token,
         readiness: Readiness,
-        out: &mut Vec<(WatchKey, Readiness)>,
+        out: &mut impl Extend<(WatchKey, Readiness)>,
     ) -> Dispatch {
         let slot = match self.slots.get(token.slot() as usize) {
             Some(slot) if slot.generation == token.generation() && !slot.registered.is_none() => {
@@ -307,12 +309,27 @@ impl<W> Registry<W> {
             }
             _ => return Dispatch::Stale,
         };
-        for index in self.list(slot) {
-            if let Some(asked) = readiness.asked_by(self.at(index).interest) {
-                out.push((self.key(index), asked));
-            }
-        }
+        out.extend(self.list(slot).filter_map(|index| {
+            let asked = readiness.asked_by(self.at(index).interest)?;
+            Some((self.key(index), asked))
+        }));
         Dispatch::Current
+    }
+
+    /// Lets go of a descriptor whose owner is about to close it: takes it out of the
+    /// kernel's set while its number still reaches the registration, and orphans its
+    /// watchers. They are the caller's to tell ([`watchers`](Self::watchers), asked before)
+    /// and to remove, sooner or later: the number may serve another file meanwhile.
+    ///
+    /// This, and not `remove` after the close, is what works when a copy of the
+    /// descriptor lives on (`dup`, a forked child). A complaint of the kernel is not passed
+    /// on, as in [`remove`](Self::remove).
+    pub fn release(&mut self, poller: &Poller, fd: RawFd) {
+        let slot = usize::try_from(fd).ok().and_then(|fd| self.slots.get(fd));
+        if slot.is_some_and(|slot| !slot.registered.is_none()) {
+            let _ = poller.delete(fd);
+        }
+        self.orphan_all(fd);
     }
 
     /// The watchers of a descriptor, in the order they were added; orphans are not among them.
@@ -576,7 +593,8 @@ impl<W> Registry<W> {
 
     /// Notes that the file behind a number is gone, and the registration with it.
     fn orphan_all(&mut self, fd: RawFd) {
-        let Some(slot) = self.slots.get_mut(fd as usize) else {
+        let slot = usize::try_from(fd).ok();
+        let Some(slot) = slot.and_then(|fd| self.slots.get_mut(fd)) else {
             return;
         };
         let mut index = slot.head;

@@ -8,8 +8,10 @@ mod events;
 mod interest;
 mod readiness;
 mod registry;
+mod table;
 
 pub use events::{Events, Token};
 pub use interest::{Interest, Readiness};
 pub use readiness::Poller;
-pub use registry::{Dispatch, Registry, Rejected, WatchKey};
+pub use registry::{Dispatch, Registry, Rejected};
+pub use table::WatchKey;

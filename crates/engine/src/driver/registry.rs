@@ -38,17 +38,8 @@ use std::os::fd::RawFd;
 use super::events::Token;
 use super::interest::{Interest, Readiness};
 use super::readiness::{Poller, check_open};
+use super::table::{Slot, Table, WatchKey, Watcher};
 use crate::error::{Error, Result};
-
-/// No watcher: the end of a list.
-const NIL: u32 = u32::MAX;
-
-/// Names one watcher, once: after it was removed the key names nothing.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Hash)]
-pub struct WatchKey {
-    index: u32,
-    generation: u32,
-}
 
 /// A watcher that could not be added, and why.
 #[derive(Debug)]
@@ -77,67 +68,6 @@ pub enum Dispatch {
     Stale,
 }
 
-/// One descriptor number.
-#[derive(Clone, Debug)]
-struct Slot {
-    /// Of the registration, while there is one.
-    generation: u32,
-    /// What the kernel was last asked for; none: it is not in the kernel's set.
-    registered: Interest,
-    /// How many watchers want each of [`Interest::EACH`].
-    wanted: [u32; 3],
-    /// The watchers, a doubly linked list through `Watcher`, in the order they came.
-    head: u32,
-    tail: u32,
-}
-
-impl Slot {
-    const EMPTY: Self = Self {
-        generation: 0,
-        registered: Interest::NONE,
-        wanted: [0; 3],
-        head: NIL,
-        tail: NIL,
-    };
-
-    /// The union of what the watchers want.
-    fn union(&self) -> Interest {
-        let mut union = Interest::NONE;
-        for (each, &count) in Interest::EACH.into_iter().zip(&self.wanted) {
-            if count > 0 {
-                union = union.union(each);
-            }
-        }
-        union
-    }
-
-    /// The union as it would be if one watcher's interest changed.
-    fn union_after(&self, old: Interest, new: Interest) -> Interest {
-        let mut after = self.clone();
-        after.count(old, new);
-        after.union()
-    }
-
-    fn count(&mut self, old: Interest, new: Interest) {
-        for (each, count) in Interest::EACH.into_iter().zip(&mut self.wanted) {
-            *count += u32::from(new.contains(each));
-            *count -= u32::from(old.contains(each));
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Watcher<W> {
-    generation: u32,
-    fd: RawFd,
-    interest: Interest,
-    /// In its descriptor's list; if not, the file it watched is gone.
-    attached: bool,
-    previous: u32,
-    next: u32,
-    payload: Option<W>,
-}
-
 /// The table of what is watched.
 ///
 /// Every method is O(1) in the number of descriptors and watchers, `take_all`,
@@ -145,21 +75,14 @@ struct Watcher<W> {
 /// its one descriptor.
 #[derive(Debug)]
 pub struct Registry<W> {
-    /// By descriptor number, as far as the highest that was ever watched.
-    slots: Vec<Slot>,
-    watchers: Vec<Watcher<W>>,
-    free: Vec<u32>,
-    len: usize,
+    table: Table<W>,
 }
 
 impl<W> Registry<W> {
     /// Nothing watched.
     pub const fn new() -> Self {
         Self {
-            slots: Vec::new(),
-            watchers: Vec::new(),
-            free: Vec::new(),
-            len: 0,
+            table: Table::new(),
         }
     }
 
@@ -183,9 +106,9 @@ impl<W> Registry<W> {
         if let Err(error) = self.admit(poller, fd, interest) {
             return Err(Rejected { error, watcher });
         }
-        let index = self.store(fd, interest, watcher);
-        self.attach(index);
-        Ok(self.key(index))
+        let index = self.table.store(fd, interest, watcher);
+        self.table.attach(index);
+        Ok(self.table.key(index))
     }
 
     /// Changes what a watcher wants. With [`Interest::NONE`] it stays, and is told nothing;
@@ -202,7 +125,7 @@ impl<W> Registry<W> {
         key: WatchKey,
         interest: Interest,
     ) -> Result<()> {
-        let Some(index) = self.find(key) else {
+        let Some(index) = self.table.find(key) else {
             return Err(Error {
                 call: "epoll_ctl",
                 errno: libc::ENOENT,
@@ -213,52 +136,56 @@ impl<W> Registry<W> {
             interest: old,
             attached,
             ..
-        } = self.at(index);
+        } = self.table.at(index);
         if attached {
             match self.reregister(poller, fd, old, interest) {
                 Ok(()) => {
-                    self.slots[fd as usize].count(old, interest);
-                    self.at_mut(index).interest = interest;
+                    self.table.slots[fd as usize].count(old, interest);
+                    self.table.at_mut(index).interest = interest;
                     return Ok(());
                 }
                 // The file is gone; what follows is about the one the number names now.
-                Err(error) if is_gone(&error) => self.orphan_all(fd),
+                Err(error) if is_gone(&error) => self.table.orphan_all(fd),
                 Err(error) => return Err(error),
             }
         }
         if !interest.is_none() {
             self.admit(poller, fd, interest)?;
-            self.at_mut(index).interest = interest;
-            self.attach(index);
+            self.table.at_mut(index).interest = interest;
+            self.table.attach(index);
         }
-        self.at_mut(index).interest = interest;
+        self.table.at_mut(index).interest = interest;
         Ok(())
     }
 
     /// What a watcher wants; `None` for a stale key.
     pub fn interest(&self, key: WatchKey) -> Option<Interest> {
-        self.find(key).map(|index| self.at(index).interest)
+        self.table
+            .find(key)
+            .map(|index| self.table.at(index).interest)
     }
 
     /// A watcher; `None` for a stale key.
     pub fn get(&self, key: WatchKey) -> Option<&W> {
-        self.at(self.find(key)?).payload.as_ref()
+        self.table.at(self.table.find(key)?).payload.as_ref()
     }
 
     /// A watcher, to be changed; `None` for a stale key.
     pub fn get_mut(&mut self, key: WatchKey) -> Option<&mut W> {
-        let index = self.find(key)?;
-        self.at_mut(index).payload.as_mut()
+        let index = self.table.find(key)?;
+        self.table.at_mut(index).payload.as_mut()
     }
 
     /// The descriptor number a watcher was added for; `None` for a stale key.
     pub fn fd(&self, key: WatchKey) -> Option<RawFd> {
-        self.find(key).map(|index| self.at(index).fd)
+        self.table.find(key).map(|index| self.table.at(index).fd)
     }
 
     /// Whether a watcher's file was found to be gone: it will be told nothing more.
     pub fn is_orphaned(&self, key: WatchKey) -> bool {
-        self.find(key).is_some_and(|index| !self.at(index).attached)
+        self.table
+            .find(key)
+            .is_some_and(|index| !self.table.at(index).attached)
     }
 
     /// Ends a watcher and returns it; a stale key ends nothing.
@@ -267,25 +194,25 @@ impl<W> Registry<W> {
     /// removed is gone already: ENOENT (the file was closed and another has its number),
     /// EBADF (closed), EPERM (another has its number, and cannot be watched).
     pub fn remove(&mut self, poller: &Poller, key: WatchKey) -> Option<W> {
-        let index = self.find(key)?;
+        let index = self.table.find(key)?;
         let &Watcher {
             fd,
             interest,
             attached,
             ..
-        } = self.at(index);
+        } = self.table.at(index);
         if attached {
             let result = self.reregister(poller, fd, interest, Interest::NONE);
-            self.detach(index);
+            self.table.detach(index);
             if result.is_err() {
                 // The others' file is gone as well, or the kernel failed otherwise and
                 // they would be watched for too much, which dispatch filters.
                 if result.is_err_and(|error| is_gone(&error)) {
-                    self.orphan_all(fd);
+                    self.table.orphan_all(fd);
                 }
             }
         }
-        self.vacate(index)
+        self.table.vacate(index)
     }
 
     /// Adds to `out` whom an event concerns: each watcher of the descriptor with what it
@@ -303,15 +230,15 @@ impl<W> Registry<W> {
         readiness: Readiness,
         out: &mut impl Extend<(WatchKey, Readiness)>,
     ) -> Dispatch {
-        let slot = match self.slots.get(token.slot() as usize) {
+        let slot = match self.table.slots.get(token.slot() as usize) {
             Some(slot) if slot.generation == token.generation() && !slot.registered.is_none() => {
                 slot
             }
             _ => return Dispatch::Stale,
         };
-        out.extend(self.list(slot).filter_map(|index| {
-            let asked = readiness.asked_by(self.at(index).interest)?;
-            Some((self.key(index), asked))
+        out.extend(self.table.list(slot).filter_map(|index| {
+            let asked = readiness.asked_by(self.table.at(index).interest)?;
+            Some((self.table.key(index), asked))
         }));
         Dispatch::Current
     }
@@ -325,38 +252,39 @@ impl<W> Registry<W> {
     /// descriptor lives on (`dup`, a forked child). A complaint of the kernel is not passed
     /// on, as in [`remove`](Self::remove).
     pub fn release(&mut self, poller: &Poller, fd: RawFd) {
-        let slot = usize::try_from(fd).ok().and_then(|fd| self.slots.get(fd));
+        let slot = self.table.slot(fd);
         if slot.is_some_and(|slot| !slot.registered.is_none()) {
             let _ = poller.delete(fd);
         }
-        self.orphan_all(fd);
+        self.table.orphan_all(fd);
     }
 
     /// The watchers of a descriptor, in the order they were added; orphans are not among them.
     pub fn watchers(&self, fd: RawFd) -> impl Iterator<Item = WatchKey> {
-        let slot = usize::try_from(fd)
-            .ok()
-            .and_then(|fd| self.slots.get(fd))
-            .unwrap_or(&Slot::EMPTY);
-        self.list(slot).map(|index| self.key(index))
+        let slot = self.table.slot(fd).unwrap_or(&Slot::EMPTY);
+        self.table.list(slot).map(|index| self.table.key(index))
     }
 
     /// How many watchers there are, orphans included.
     pub fn len(&self) -> usize {
-        self.len
+        self.table.len()
     }
 
     /// Whether there is no watcher.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.table.len() == 0
     }
 
     /// Every watcher, orphans included, in no order: for a garbage collector's traversal.
     pub fn iter(&self) -> impl Iterator<Item = (WatchKey, &W)> {
-        self.watchers.iter().enumerate().filter_map(|(index, it)| {
-            let payload = it.payload.as_ref()?;
-            Some((self.key(index as u32), payload))
-        })
+        self.table
+            .watchers
+            .iter()
+            .enumerate()
+            .filter_map(|(index, it)| {
+                let payload = it.payload.as_ref()?;
+                Some((self.table.key(index as u32), payload))
+            })
     }
 
     /// Ends and returns every watcher without a word to the kernel.
@@ -364,20 +292,12 @@ impl<W> Registry<W> {
     /// For when the poller is dropped too, and for a forked child, which shares the
     /// parent's epoll instance and would end the parent's registrations.
     pub fn take_all(&mut self) -> Vec<W> {
-        for slot in &mut self.slots {
-            *slot = Slot {
-                generation: slot.generation,
-                ..Slot::EMPTY
-            };
-        }
-        (0..self.watchers.len() as u32)
-            .filter_map(|index| self.vacate(index))
-            .collect()
+        self.table.take_all()
     }
 
     /// Ends and returns every watcher, and takes their descriptors out of the kernel's set.
     pub fn remove_all(&mut self, poller: &Poller) -> Vec<W> {
-        for (fd, slot) in self.slots.iter().enumerate() {
+        for (fd, slot) in self.table.slots.iter().enumerate() {
             if !slot.registered.is_none() {
                 // As in `remove`: a complaint says that it is gone already.
                 let _ = poller.delete(fd as RawFd);
@@ -398,13 +318,13 @@ impl<W> Registry<W> {
     pub fn rebuild(&mut self, poller: &Poller) -> Result<()> {
         poller.renew()?;
         let mut result = Ok(());
-        for fd in 0..self.slots.len() {
-            let interest = self.slots[fd].registered;
+        for fd in 0..self.table.slots.len() {
+            let interest = self.table.slots[fd].registered;
             if interest.is_none() {
                 continue;
             }
             if let Err(error) = self.register(poller, fd as RawFd, interest) {
-                self.orphan_all(fd as RawFd);
+                self.table.orphan_all(fd as RawFd);
                 if !is_gone(&error) && result.is_ok() {
                     result = Err(error);
                 }
@@ -418,16 +338,16 @@ impl<W> Registry<W> {
     /// Asks the kernel to report `interest` for a watcher that is about to be attached,
     /// and orphans the others if their file turns out to be gone.
     fn admit(&mut self, poller: &Poller, fd: RawFd, interest: Interest) -> Result<()> {
-        let slot = usize::try_from(fd).ok().and_then(|fd| self.slots.get(fd));
+        let slot = self.table.slot(fd);
         if let Some(slot) = slot.filter(|slot| !slot.registered.is_none()) {
             let union = slot.union().union(interest);
             let token = Token::new(fd as u32, slot.generation);
             match poller.modify(fd, union, token) {
                 Ok(()) => {
-                    self.slots[fd as usize].registered = union;
+                    self.table.slots[fd as usize].registered = union;
                     return Ok(());
                 }
-                Err(error) if is_gone(&error) => self.orphan_all(fd),
+                Err(error) if is_gone(&error) => self.table.orphan_all(fd),
                 Err(error) => return Err(error),
             }
         }
@@ -446,7 +366,7 @@ impl<W> Registry<W> {
         old: Interest,
         new: Interest,
     ) -> Result<()> {
-        let slot = &self.slots[fd as usize];
+        let slot = &self.table.slots[fd as usize];
         let union = slot.union_after(old, new);
         if union == slot.registered {
             return Ok(());
@@ -455,7 +375,7 @@ impl<W> Registry<W> {
             return self.register(poller, fd, union);
         }
         if union.is_none() {
-            self.slots[fd as usize].registered = Interest::NONE;
+            self.table.slots[fd as usize].registered = Interest::NONE;
             return match poller.delete(fd) {
                 Err(error) if !is_gone(&error) => Err(error),
                 // Gone by itself is as good: there is nobody left who wants anything.
@@ -463,13 +383,13 @@ impl<W> Registry<W> {
             };
         }
         poller.modify(fd, union, Token::new(fd as u32, slot.generation))?;
-        self.slots[fd as usize].registered = union;
+        self.table.slots[fd as usize].registered = union;
         Ok(())
     }
 
     /// Puts a descriptor into the kernel's set, under a new generation.
     fn register(&mut self, poller: &Poller, fd: RawFd, interest: Interest) -> Result<()> {
-        let slot = usize::try_from(fd).ok().and_then(|fd| self.slots.get(fd));
+        let slot = self.table.slot(fd);
         let generation = slot.map_or(0, |slot| slot.generation).wrapping_add(1);
         let token = Token::new(fd as u32, generation);
         match poller.add(fd, interest, token) {
@@ -478,148 +398,10 @@ impl<W> Registry<W> {
         }
         // Only now, when the kernel has confirmed that there is such a descriptor: a
         // number from a user could be any.
-        let slot = self.slot_mut(fd);
+        let slot = self.table.slot_mut(fd);
         slot.generation = generation;
         slot.registered = interest;
         Ok(())
-    }
-
-    // The table's side.
-
-    fn slot_mut(&mut self, fd: RawFd) -> &mut Slot {
-        let fd = fd as usize;
-        if fd >= self.slots.len() {
-            self.slots.resize(fd + 1, Slot::EMPTY);
-        }
-        &mut self.slots[fd]
-    }
-
-    fn at(&self, index: u32) -> &Watcher<W> {
-        &self.watchers[index as usize]
-    }
-
-    fn at_mut(&mut self, index: u32) -> &mut Watcher<W> {
-        &mut self.watchers[index as usize]
-    }
-
-    fn key(&self, index: u32) -> WatchKey {
-        WatchKey {
-            index,
-            generation: self.at(index).generation,
-        }
-    }
-
-    fn find(&self, key: WatchKey) -> Option<u32> {
-        let watcher = self.watchers.get(key.index as usize)?;
-        (watcher.generation == key.generation && watcher.payload.is_some()).then_some(key.index)
-    }
-
-    fn list(&self, slot: &Slot) -> impl Iterator<Item = u32> {
-        let mut index = slot.head;
-        std::iter::from_fn(move || {
-            let current = index;
-            index = self.watchers.get(current as usize)?.next;
-            Some(current)
-        })
-    }
-
-    fn store(&mut self, fd: RawFd, interest: Interest, payload: W) -> u32 {
-        self.len += 1;
-        let mut watcher = Watcher {
-            generation: 0,
-            fd,
-            interest,
-            attached: false,
-            previous: NIL,
-            next: NIL,
-            payload: Some(payload),
-        };
-        match self.free.pop() {
-            Some(index) => {
-                watcher.generation = self.at(index).generation;
-                *self.at_mut(index) = watcher;
-                index
-            }
-            None => {
-                self.watchers.push(watcher);
-                (self.watchers.len() - 1) as u32
-            }
-        }
-    }
-
-    /// Puts a watcher at the end of its descriptor's list.
-    fn attach(&mut self, index: u32) {
-        let &Watcher { fd, interest, .. } = self.at(index);
-        let slot = self.slot_mut(fd);
-        slot.count(Interest::NONE, interest);
-        let last = std::mem::replace(&mut slot.tail, index);
-        if last == NIL {
-            slot.head = index;
-        } else {
-            self.at_mut(last).next = index;
-        }
-        let watcher = self.at_mut(index);
-        watcher.attached = true;
-        watcher.previous = last;
-        watcher.next = NIL;
-    }
-
-    /// Takes a watcher out of its descriptor's list.
-    fn detach(&mut self, index: u32) {
-        let watcher = self.at_mut(index);
-        watcher.attached = false;
-        let &mut Watcher {
-            fd,
-            interest,
-            previous,
-            next,
-            ..
-        } = watcher;
-        let slot = &mut self.slots[fd as usize];
-        slot.count(interest, Interest::NONE);
-        if previous == NIL {
-            slot.head = next;
-        }
-        if next == NIL {
-            slot.tail = previous;
-        }
-        if previous != NIL {
-            self.at_mut(previous).next = next;
-        }
-        if next != NIL {
-            self.at_mut(next).previous = previous;
-        }
-    }
-
-    /// Notes that the file behind a number is gone, and the registration with it.
-    fn orphan_all(&mut self, fd: RawFd) {
-        let slot = usize::try_from(fd).ok();
-        let Some(slot) = slot.and_then(|fd| self.slots.get_mut(fd)) else {
-            return;
-        };
-        let mut index = slot.head;
-        *slot = Slot {
-            generation: slot.generation,
-            ..Slot::EMPTY
-        };
-        while let Some(watcher) = self.watchers.get_mut(index as usize) {
-            watcher.attached = false;
-            index = watcher.next;
-        }
-    }
-
-    /// Takes a watcher out of the table and makes its keys stale.
-    fn vacate(&mut self, index: u32) -> Option<W> {
-        let watcher = self.at_mut(index);
-        let payload = watcher.payload.take()?;
-        watcher.attached = false;
-        // As with timers: a slot whose generations are used up is not used again.
-        if let Some(next) = watcher.generation.checked_add(1) {
-            watcher.generation = next;
-            self.free.push(index);
-        }
-        self.len -= 1;
-        Some(payload)
     }
 }
 

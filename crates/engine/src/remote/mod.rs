@@ -14,6 +14,9 @@
 //! another reason, find nothing to drain, and be woken from its next sleep by a write that
 //! it no longer expects and so never drains, for ever after.
 //!
+//! A forked child shares the eventfd with its parent, and may find the lock held for ever by
+//! a thread that it does not have: it must leave this one alone, and make its own.
+//!
 //! `tests/remote_loom.rs` tries every interleaving:
 //! `RUSTFLAGS="--cfg loom" cargo test -p riata-engine --release --test remote_loom`.
 

@@ -146,6 +146,11 @@ class Report:
         ordered = sorted(self.latencies)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
+    @property
+    def rate(self) -> float:
+        """Pages per second."""
+        return self.pages / self.elapsed if self.elapsed else 0.0
+
     def summary(self) -> dict[str, object]:
         """The report as what JSON can hold; latencies in milliseconds."""
         latencies = {name: round(1e3 * self.percentile(share), 3) for name, share in PERCENTILES.items()}
@@ -155,7 +160,7 @@ class Report:
             "errors": dict(sorted(self.errors.items())),
             "seconds": round(self.elapsed, 4),
             "cpu_seconds": round(self.cpu, 4),
-            "pages_per_second": round(self.pages / self.elapsed, 1) if self.elapsed else 0.0,
+            "pages_per_second": round(self.rate, 1),
             "latency_ms": latencies,
         }
 
@@ -168,7 +173,7 @@ class Report:
             f"bytes       {self.bytes}\n"
             f"errors      {self.errors.total()}" + (f" ({errors})" if errors else "") + "\n"
             f"seconds     {self.elapsed:.2f}, of which CPU {self.cpu:.2f}\n"
-            f"pages/s     {self.pages / self.elapsed:.0f}\n"
+            f"pages/s     {self.rate:.0f}\n"
             f"latency/ms  {latencies}"
         )
 
@@ -198,11 +203,11 @@ class Crawler:
         """Follow links from `first` until none are left, at most `concurrency` requests at a time."""
         started, cpu = time.perf_counter(), time.process_time()
         self.add(first)
-        workers = [asyncio.create_task(self._work()) for _ in range(concurrency)]
-        await self.waiting.join()
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+        async with asyncio.TaskGroup() as group:  # an error that _work does not expect ends the crawl
+            workers = [group.create_task(self._work()) for _ in range(concurrency)]
+            await self.waiting.join()
+            for worker in workers:
+                worker.cancel()
         self.report.elapsed = time.perf_counter() - started
         self.report.cpu = time.process_time() - cpu
         return self.report

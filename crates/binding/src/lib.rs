@@ -2,13 +2,15 @@
 //!
 //! Rooms: `event_loop` (the surface of `asyncio.AbstractEventLoop`), `future`, `task`, `handle`; `context` and
 //! `coroutine` (driving what Python owns), `interop` (what CPython's `_asyncio` must be told, and where versions
-//! differ), `slots` (type slots that PyO3 lacks), `imports`, `error`, `cell`.
+//! differ), `slots` (type slots that PyO3 lacks), `fastcall` (methods
+//! that take any keyword without a dictionary), `imports`, `error`, `cell`.
 
 mod cell;
 mod context;
 mod coroutine;
 mod error;
 mod event_loop;
+mod fastcall;
 mod future;
 mod handle;
 mod imports;
@@ -36,6 +38,7 @@ mod _native {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         crate::slots::install(module.py())?;
+        crate::fastcall::install(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -75,6 +75,10 @@ pub struct EventLoop {
     thread: GilCell<Option<std::ffi::c_ulong>>,
     task_factory: GilCell<Option<Py<PyAny>>>,
     current_handle: GilCell<Option<Py<PyAny>>>,
+    /// How many watchers are the loop's own, beside the notifier: the self-pipe of signals.
+    internal_fds: GilCell<usize>,
+    /// Turns since the last poll.
+    unpolled_turns: GilCell<u32>,
     /// Which process it belongs to.
     generation: GilCell<u64>,
     /// A task is entered as the current one. It is left there between two steps: most steps follow another.
@@ -249,6 +253,8 @@ impl EventLoop {
             thread: GilCell::new(None),
             task_factory: GilCell::new(None),
             current_handle: GilCell::new(None),
+            internal_fds: GilCell::new(0),
+            unpolled_turns: GilCell::new(0),
             generation: GilCell::new(fork::generation()),
             entered: GilCell::new(false),
             stepping: GilCell::new(false),
@@ -356,6 +362,16 @@ impl EventLoop {
     #[setter(_thread_id)]
     fn set_thread_id_py(&self, py: Python<'_>, value: Option<std::ffi::c_ulong>) {
         self.thread.set(py, value);
+    }
+
+    #[getter(_internal_fds)]
+    fn internal_fds_py(&self, py: Python<'_>) -> usize {
+        self.internal_fds.get(py)
+    }
+
+    #[setter(_internal_fds)]
+    fn set_internal_fds_py(&self, py: Python<'_>, value: usize) {
+        self.internal_fds.set(py, value);
     }
 
     #[getter(_current_handle)]

@@ -30,6 +30,9 @@ use crate::task::Task;
 /// The longest poll: asyncio's MAXIMUM_SELECT_TIMEOUT, a day.
 const LONGEST_POLL: Nanos = Nanos(24 * 3600 * 1_000_000_000);
 
+/// How many turns may pass without a poll while there is nothing to watch but the loop's own descriptors.
+const UNPOLLED_TURNS: u32 = 32;
+
 /// How far a poll may wait.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Patience {
@@ -59,6 +62,7 @@ impl EventLoop {
         }
         Self::note_overrides(slf)?;
         this.adopt(py)?;
+        this.unpolled_turns.set(py, UNPOLLED_TURNS); // the first turn looks at everything
         slf.call_method1(intern!(py, "_set_coroutine_origin_tracking"), (this.debug(py),))?;
         let hooks = imports.get_asyncgen_hooks.bind(py).call0()?.cast_into::<PyTuple>()?;
         let outcome = Self::run_hooked(slf);
@@ -123,13 +127,28 @@ impl EventLoop {
         this.stats.with(py, |stats| stats.turns += 1);
         this.take_remote(py, kernel);
         let patience = Self::patience(slf)?;
-        // With nothing watched but the notifier, whose queue was just looked at, a poll could not tell anything new.
-        if patience != Patience::None || this.registry.with(py, |registry| registry.len() > 1) {
+        if patience != Patience::None || this.must_poll(py) {
             Self::poll(slf, kernel, patience)?;
             this.take_remote(py, kernel);
         }
         Self::fire_timers(slf)?;
         Self::run_ready(slf)
+    }
+
+    /// Whether to look at descriptors although there is something to run.
+    ///
+    /// Always, if the program has any watched. If the loop's own are all, a poll can tell nothing but that a signal
+    /// came (what other threads send was looked at): that is looked at every few turns.
+    #[inline]
+    fn must_poll(&self, py: Python<'_>) -> bool {
+        let own = 1 + self.internal_fds.get(py);
+        if self.registry.with(py, |registry| registry.len() > own) {
+            return true;
+        }
+        self.unpolled_turns.with(py, |turns| {
+            *turns += 1;
+            *turns >= UNPOLLED_TURNS
+        })
     }
 
     /// Moves what other threads sent to the ready queue.
@@ -161,6 +180,10 @@ impl EventLoop {
         let py = slf.py();
         let this = slf.get();
         this.stats.with(py, |stats| stats.polls += 1);
+        this.unpolled_turns.set(py, 0);
+        if patience != Patience::None {
+            Self::leave_task(slf)?; // signal handlers may run
+        }
         let mut events = this.events.take(py).unwrap_or_else(|| Events::with_capacity(256));
         let waited = match patience {
             Patience::None => kernel.poller.wait(&mut events, Some(Nanos(0))),
@@ -258,7 +281,7 @@ impl EventLoop {
                 Self::run_one(slf, work)?;
             }
         }
-        Self::leave_task(slf)
+        Ok(())
     }
 
     /// Debug mode: the handle that runs is known to the exception handler, and slow work is told of.

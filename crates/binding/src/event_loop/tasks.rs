@@ -3,10 +3,11 @@
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 
 use super::EventLoop;
 use super::work::LoopRef;
+use crate::fastcall::{FastCall, is_named};
 use crate::future::Future;
 use crate::imports::imports;
 use crate::interop;
@@ -22,33 +23,6 @@ impl EventLoop {
             future.get().note_source(py)?;
         }
         Ok(future)
-    }
-
-    /// Schedule a coroutine; return its riata.Task, or what the task factory makes of it.
-    ///
-    /// Takes the keywords that this Python's asyncio takes: `name`, `context`, `eager_start` where it has it; a
-    /// factory is given them as this Python's asyncio gives them. Raises TypeError for what is no coroutine.
-    #[pyo3(signature = (coro, **options))]
-    fn create_task<'py>(
-        slf: &Bound<'py, Self>,
-        coro: &Bound<'py, PyAny>,
-        options: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        let this = slf.get();
-        this.check_closed(py)?;
-        let parsed = match options {
-            _ if this.task_factory.with(py, |factory| factory.is_some()) => None,
-            None => Some(Options::default()),
-            Some(options) => parse(options)?,
-        };
-        match parsed {
-            Some(parsed) => Ok(Task::create(slf, coro, parsed)?.into_any()),
-            None => {
-                let create = imports(py)?.base_event_loop.bind(py).getattr(intern!(py, "create_task"))?;
-                create.call((slf, coro), options)
-            }
-        }
     }
 
     /// Set a task factory: a callable `(loop, coro, **options)` that returns a future; None for riata.Task.
@@ -78,18 +52,44 @@ impl EventLoop {
     }
 }
 
-/// The keywords of `create_task`; None when this Python's asyncio has to say what it makes of them.
-fn parse<'py>(options: &Bound<'py, PyDict>) -> PyResult<Option<Options<'py>>> {
-    let py = options.py();
-    let mut parsed = Options::default();
-    for (key, value) in options {
-        let key = key.cast_into::<pyo3::types::PyString>()?;
-        match &*key.to_string_lossy() {
-            "name" => parsed.name = Some(value),
-            "context" => parsed.context = Some(value),
-            "eager_start" if interop::version(py)?.create_task_is_open => parsed.eager_start = value.is_truthy()?,
-            _ => return Ok(None),
+/// `create_task(coro, **options)`: schedule a coroutine; return its riata.Task, or what the task factory makes of it.
+///
+/// Takes the keywords that this Python's asyncio takes: `name`, `context`, `eager_start` where it has it; a factory is
+/// given them as this Python's asyncio gives them.
+///
+/// # Errors
+/// TypeError for what is no coroutine, and for keywords that asyncio refuses; RuntimeError when the loop is closed.
+pub fn create_task<'py>(slf: &Bound<'py, EventLoop>, call: &FastCall<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    let py = slf.py();
+    let this = slf.get();
+    this.check_closed(py)?;
+    let mut options = Options::default();
+    let mut native = this.task_factory.with(py, |factory| factory.is_none());
+    for (keyword, value) in call.keywords() {
+        if is_named(&keyword, intern!(py, "name"))? {
+            options.name = Some(value.to_owned());
+        } else if is_named(&keyword, intern!(py, "context"))? {
+            options.context = Some(value.to_owned());
+        } else if is_named(&keyword, intern!(py, "eager_start"))? && interop::version(py)?.create_task_is_open {
+            options.eager_start = value.is_truthy()?;
+        } else {
+            native = false;
         }
     }
-    Ok(Some(parsed))
+    let mut positional = call.positional();
+    if native
+        && positional.len() == 1
+        && let Some(coro) = positional.next()
+    {
+        return Ok(Task::create(slf, &coro, options)?.into_any());
+    }
+    // A task factory, or a mistake: this Python's asyncio has its own way with either.
+    let keywords = PyDict::new(py);
+    for (key, value) in call.keywords() {
+        keywords.set_item(key, value)?;
+    }
+    let mut all = vec![slf.clone().into_any()];
+    all.extend(call.positional().map(|argument| argument.to_owned()));
+    let create = imports(py)?.base_event_loop.bind(py).getattr(intern!(py, "create_task"))?;
+    create.call(PyTuple::new(py, all)?, Some(&keywords))
 }

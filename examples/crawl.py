@@ -10,7 +10,6 @@ Some pages fail, as pages do: they are missing, answer 500, never answer, or bre
 
 import argparse
 import asyncio
-import functools
 import html
 import json
 import re
@@ -36,7 +35,6 @@ LINES = 75  # of source on one page
 TROUBLE = ("missing", "broken", "silent", "cut-off")
 
 
-@functools.lru_cache(maxsize=256)
 def read_lines(path: Path) -> list[str]:
     """The lines of a text file, whatever its encoding."""
     return path.read_text(encoding="utf-8", errors="replace").split("\n")
@@ -48,6 +46,7 @@ class Site:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.paths = {self._address(path): path for path in self._walk(root)}
+        self.read: dict[Path, list[str]] = {}
         self.closing = asyncio.Event()
 
     def _walk(self, folder: Path) -> Iterator[Path]:
@@ -76,7 +75,9 @@ class Site:
         if path.is_dir():
             body = self._folder(path)
         else:
-            body = self._source(place, int(number or 1), await asyncio.to_thread(read_lines, path))
+            if path not in self.read:  # from the disk once, and not while the loop waits
+                self.read[path] = await asyncio.to_thread(read_lines, path)
+            body = self._source(place, int(number or 1), self.read[path])
         return web.Response(text=f"<!doctype html><title>{html.escape(place)}</title>{body}", content_type="text/html")
 
     def _folder(self, folder: Path) -> str:

@@ -55,3 +55,40 @@ def install() -> None:
     for tasks in hidden_sets():
         if type(tasks) is weakref.WeakSet:
             tasks.__class__ = TaskSet
+
+
+class _Face(type):
+    """A class that is asked about another one: everything but its place among asyncio's classes is the other's."""
+
+    def __getattribute__(cls, name: str) -> Any:
+        return getattr(_faced(cls), name)
+
+    def __call__(cls, *args: Any, **options: Any) -> Any:
+        return _faced(cls)(*args, **options)
+
+    def __eq__(cls, other: object) -> bool:
+        return other is cls or other is _faced(cls)
+
+    def __hash__(cls) -> int:
+        return hash(_faced(cls))
+
+    def __repr__(cls) -> str:
+        return repr(_faced(cls))
+
+
+def _faced(face: type) -> type:
+    faced: type = type.__getattribute__(face, "_faced")
+    return faced
+
+
+def face(cls: type, asyncio_class: type) -> Any:
+    """What instances of `cls`, a Python subclass of `riata.Task` or `riata.Future`, show as their `__class__`.
+
+    `isinstance(instance, asyncio.Task)` looks at `instance.__class__` and asks whether that derives from asyncio's. The
+    subclass itself does not, so instances show a face that does and that answers everything else as `cls` would.
+    """
+    found = cls.__dict__.get("_asyncio_face")
+    if found is None:
+        found = type.__new__(_Face, cls.__name__, (asyncio_class,), {"_faced": cls})
+        type.__setattr__(cls, "_asyncio_face", found)
+    return found

@@ -449,13 +449,18 @@ impl Future {
 
     /// asyncio.Future (or Task): so that `isinstance` holds for code that knows only asyncio's.
     #[getter(__class__)]
-    fn class(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        let imports = imports(slf.py())?;
-        Ok(if slf.is_instance_of::<Task>() {
-            imports.asyncio_task.clone_ref(slf.py())
-        } else {
-            imports.asyncio_future.clone_ref(slf.py())
-        })
+    fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let imports = imports(py)?;
+        if slf.is_exact_instance_of::<Self>() {
+            return Ok(imports.asyncio_future.bind(py).clone());
+        }
+        if slf.is_exact_instance_of::<Task>() {
+            return Ok(imports.asyncio_task.bind(py).clone());
+        }
+        let is_task = slf.is_instance_of::<Task>();
+        let asyncio_class = if is_task { &imports.asyncio_task } else { &imports.asyncio_future };
+        interop::face(&slf.get_type(), asyncio_class.bind(py))
     }
 
     #[classmethod]
@@ -472,7 +477,6 @@ impl Future {
     ///
     /// Raises CancelledError when cancelled and InvalidStateError while pending.
     fn result(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.check_initialized(py)?;
         match self.read(py)? {
             Reading::Result(result) => Ok(result),
             Reading::Exception(exception) => Err(PyErr::from_value(exception.into_bound(py))),
@@ -483,7 +487,6 @@ impl Future {
     ///
     /// Raises CancelledError when cancelled and InvalidStateError while pending.
     fn exception(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        self.check_initialized(py)?;
         match self.state.get(py) {
             State::Cancelled => return Err(self.cancelled_error(py)?),
             State::Pending => return Err(invalid_state(py, "Exception is not set.")),

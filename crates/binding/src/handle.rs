@@ -14,7 +14,7 @@ use riata_engine::timers::TimerKey;
 
 use crate::cell::GilCell;
 use crate::context;
-use crate::event_loop::EventLoop;
+use crate::event_loop::work::LoopRef;
 use crate::imports::{call_exception_handler, extract_stack, imports};
 
 /// What debug mode keeps of a handle; absent otherwise.
@@ -28,7 +28,7 @@ struct Debug {
 /// A callback with its arguments and context, to be run once (`call_soon`) or at every event (`add_reader`).
 #[pyclass(frozen, subclass, weakref, name = "Handle", module = "riata")]
 pub struct Handle {
-    event_loop: Py<EventLoop>,
+    event_loop: LoopRef,
     /// None once cancelled.
     call: GilCell<Option<(Py<PyAny>, Py<PyTuple>)>>,
     context: GilCell<Option<Py<PyAny>>>,
@@ -39,22 +39,22 @@ pub struct Handle {
 impl Handle {
     /// A handle for `callback(*args)` in `context`, or in a copy of the current one.
     pub fn new(
-        event_loop: &Bound<'_, EventLoop>,
+        event_loop: LoopRef,
         callback: Bound<'_, PyAny>,
         args: Bound<'_, PyTuple>,
         context: Option<Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        let py = event_loop.py();
+        let py = callback.py();
         let context = match context {
             Some(context) if !context.is_none() => context.unbind(),
             _ => context::copy_current(py)?,
         };
-        let debug = match event_loop.get().debug(py) {
+        let debug = match event_loop.debug(py)? {
             true => Some(Box::new(Debug { source_traceback: extract_stack(py)?, repr: None })),
             false => None,
         };
         Ok(Self {
-            event_loop: event_loop.clone().unbind(),
+            event_loop,
             call: GilCell::new(Some((callback.unbind(), args.unbind()))),
             context: GilCell::new(Some(context)),
             cancelled: GilCell::new(false),
@@ -89,7 +89,7 @@ impl Handle {
         };
         match outcome {
             Ok(_) => Ok(()),
-            Err(error) => Self::report(slf.as_any(), &callback, &args, this.event_loop.bind(py).as_any(), error),
+            Err(error) => Self::report(slf.as_any(), &callback, &args, &this.event_loop.object(py), error),
         }
     }
 
@@ -131,13 +131,20 @@ impl Handle {
         if this.cancelled.replace(py, true) {
             return Ok(());
         }
-        if this.event_loop.get().debug(py) {
+        if this.event_loop.debug(py)? {
             let repr = slf.repr()?.into_any().unbind();
             let old = this.debug.with(py, |debug| debug.get_or_insert_default().repr.replace(repr));
             drop(old);
         }
         this.call.set(py, None);
         Ok(())
+    }
+}
+
+fn to_tuple<'py>(args: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
+    match args.cast::<PyTuple>() {
+        Ok(args) => Ok(args.clone()),
+        Err(_) => PyTuple::new(args.py(), args.try_iter()?.collect::<PyResult<Vec<_>>>()?),
     }
 }
 
@@ -154,6 +161,18 @@ pub fn run_in_stand_in<'py>(
 
 #[pymethods]
 impl Handle {
+    /// A handle that runs `callback(*args)`: `loop.call_soon` and the like make them.
+    #[new]
+    #[pyo3(signature = (callback, args, r#loop, context = None))]
+    fn create<'py>(
+        callback: Bound<'py, PyAny>,
+        args: &Bound<'py, PyAny>,
+        r#loop: &Bound<'py, PyAny>,
+        context: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Self> {
+        Self::new(LoopRef::new(r#loop), callback, to_tuple(args)?, context)
+    }
+
     /// asyncio.Handle: so that `isinstance` holds for code that knows only asyncio's.
     #[getter(__class__)]
     fn class(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
@@ -210,8 +229,8 @@ impl Handle {
     }
 
     #[getter]
-    fn _loop(&self, py: Python<'_>) -> Py<EventLoop> {
-        self.event_loop.clone_ref(py)
+    fn _loop<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.event_loop.object(py)
     }
 
     #[getter]
@@ -241,7 +260,7 @@ impl Handle {
 
     #[allow(unsafe_code)]
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.event_loop)?;
+        self.event_loop.traverse(&visit)?;
         // SAFETY: B3: called by the collector.
         unsafe {
             if let Some((callback, args)) = self.call.traverse() {
@@ -315,6 +334,20 @@ impl TimerHandle {
 
 #[pymethods]
 impl TimerHandle {
+    /// A timer handle for the absolute time `when`, in seconds: `loop.call_later` and the like make them.
+    #[new]
+    #[pyo3(signature = (when, callback, args, r#loop, context = None))]
+    fn create_py<'py>(
+        when: f64,
+        callback: Bound<'py, PyAny>,
+        args: &Bound<'py, PyAny>,
+        r#loop: &Bound<'py, PyAny>,
+        context: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let handle = Handle::new(LoopRef::new(r#loop), callback, to_tuple(args)?, context)?;
+        Ok(PyClassInitializer::from(handle).add_subclass(Self { when, key: GilCell::new(None) }))
+    }
+
     /// Return the scheduled time: an absolute timestamp in seconds on the clock of `loop.time()`.
     fn when(&self) -> f64 {
         self.when
@@ -325,10 +358,18 @@ impl TimerHandle {
         let py = slf.py();
         let this = slf.get();
         if let Some(key) = this.key.take(py) {
-            let waiting = slf.as_super().get().event_loop.get().forget_timer(py, key);
-            Handle::cancel_call(slf.as_super())?;
+            let LoopRef::Native(event_loop) = &slf.as_super().get().event_loop else {
+                return Handle::cancel_call(slf.as_super());
+            };
+            let waiting = event_loop.get().forget_timer(py, key);
+            let cancelled = Handle::cancel_call(slf.as_super());
             drop(waiting);
-            return Ok(());
+            return cancelled;
+        }
+        if let LoopRef::Foreign(event_loop) = &slf.as_super().get().event_loop
+            && !slf.as_super().get().is_cancelled(py)
+        {
+            event_loop.bind(py).call_method1(intern!(py, "_timer_handle_cancelled"), (slf,))?;
         }
         Handle::cancel_call(slf.as_super())
     }

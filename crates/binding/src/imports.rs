@@ -22,10 +22,8 @@ pub struct Imports {
     pub base_event_loop: Py<PyAny>,
     /// `asyncio.events.get_event_loop`, with 3.11's name where it has another
     pub get_event_loop: Py<PyAny>,
-    /// `asyncio.events._get_running_loop`
-    pub get_running_loop: Py<PyAny>,
-    /// `asyncio.events._set_running_loop`
-    pub set_running_loop: Py<PyAny>,
+    /// `asyncio.events`, whose `_get_running_loop` and `_set_running_loop` may be replaced while a program runs
+    pub events: Py<PyAny>,
     /// `asyncio.coroutines.iscoroutine`
     pub iscoroutine: Py<PyAny>,
     /// `asyncio.base_futures._future_repr`
@@ -94,8 +92,7 @@ fn load(py: Python<'_>) -> PyResult<Imports> {
         asyncio_timer_handle: import("asyncio.events", "TimerHandle")?,
         base_event_loop: import("asyncio.base_events", "BaseEventLoop")?,
         get_event_loop: get_event_loop.unbind(),
-        get_running_loop: import("asyncio.events", "_get_running_loop")?,
-        set_running_loop: import("asyncio.events", "_set_running_loop")?,
+        events: events.into_any().unbind(),
         iscoroutine: import("asyncio.coroutines", "iscoroutine")?,
         future_repr: import("asyncio.base_futures", "_future_repr")?,
         task_repr: import("asyncio.base_tasks", "_task_repr")?,

@@ -231,6 +231,16 @@ pub fn thrown(
     Ok(PyErr::from_value(exception))
 }
 
+/// The class that an instance of a Python subclass shows as its `__class__`: see `riata._interop.face`.
+pub fn face<'py>(class: &Bound<'py, PyType>, asyncio_class: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = class.py();
+    static FACE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    FACE
+        .get_or_try_init(py, || Ok::<_, PyErr>(py.import( "riata._interop")?.getattr("face")?.unbind()))?
+        .bind(py)
+        .call1((class, asyncio_class))
+}
+
 /// The native tasks that are not done, unowned: a task leaves when it is done or dies.
 struct Live(Vec<*mut ffi::PyObject>);
 

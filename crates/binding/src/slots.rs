@@ -43,6 +43,15 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
         (*future).tp_dealloc = Some(dealloc_future);
         (*task).tp_finalize = Some(finalize_task);
         (*task).tp_dealloc = Some(dealloc_task);
+        // Without a `__del__` to find, a Python subclass would not inherit the finalizer.
+        for r#type in [future, task] {
+            let definition = (&raw mut FINALIZER_METHODS).cast::<ffi::PyMethodDef>();
+            let definition = if r#type == task { definition.add(1) } else { definition };
+            let method = Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(r#type, definition))?;
+            if ffi::PyDict_SetItemString((*r#type).tp_dict, c"__del__".as_ptr(), method.as_ptr()) < 0 {
+                return Err(PyErr::fetch(py));
+            }
+        }
         if !(*iter).tp_as_async.is_null() {
             (*(*iter).tp_as_async).am_send = Some(send_future_iter);
         }
@@ -51,6 +60,33 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
         }
     }
     Ok(())
+}
+
+const fn finalizer_method(call: ffi::PyCFunction) -> ffi::PyMethodDef {
+    ffi::PyMethodDef {
+        ml_name: c"__del__".as_ptr(),
+        ml_meth: ffi::PyMethodDefPointer { PyCFunction: call },
+        ml_flags: ffi::METH_NOARGS,
+        ml_doc: c"Report what asyncio reports when a future or task dies.".as_ptr(),
+    }
+}
+
+static mut FINALIZER_METHODS: [ffi::PyMethodDef; 2] = [finalizer_method(del_future), finalizer_method(del_task)];
+
+unsafe extern "C" fn del_future(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: B6: called through a descriptor that has checked the type.
+    unsafe {
+        finalize_future(object);
+        ffi::Py_NewRef(ffi::Py_None())
+    }
+}
+
+unsafe extern "C" fn del_task(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: B6: called through a descriptor that has checked the type.
+    unsafe {
+        finalize_task(object);
+        ffi::Py_NewRef(ffi::Py_None())
+    }
 }
 
 /// Keeps the exception that may be set while a finalizer runs, and reports what the finalizer raises.

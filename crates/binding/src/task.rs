@@ -431,6 +431,7 @@ impl Task {
     /// Reports a task that dies before it is done. Called by the finalizer.
     pub fn report_destroyed(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
+        slf.get().unregister(py);
         if !Self::must_report(slf) {
             return Ok(());
         }

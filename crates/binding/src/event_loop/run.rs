@@ -57,7 +57,7 @@ impl EventLoop {
             return Err(PyRuntimeError::new_err("This event loop is already running"));
         }
         let imports = imports(py)?;
-        if !imports.get_running_loop.bind(py).call0()?.is_none() {
+        if !imports.events.bind(py).call_method0(intern!(py, "_get_running_loop"))?.is_none() {
             return Err(PyRuntimeError::new_err("Cannot run the event loop while another loop is running"));
         }
         Self::note_overrides(slf)?;
@@ -70,7 +70,7 @@ impl EventLoop {
         this.thread.set(py, None);
         let cleanup = [
             Self::leave_task(slf),
-            imports.set_running_loop.bind(py).call1((py.None(),)).map(drop),
+            set_running_loop(py, None),
             slf.call_method1(intern!(py, "_set_coroutine_origin_tracking"), (false,)).map(drop),
             imports.set_asyncgen_hooks.bind(py).call1(hooks).map(drop),
             slf.call_method0(intern!(py, "_end_signals")).map(drop),
@@ -90,6 +90,11 @@ impl EventLoop {
     }
 }
 
+/// Makes `event_loop` (or none) the one that runs in this thread.
+fn set_running_loop(py: Python<'_>, event_loop: Option<&Bound<'_, EventLoop>>) -> PyResult<()> {
+    imports(py)?.events.bind(py).call_method1(intern!(py, "_set_running_loop"), (event_loop,)).map(drop)
+}
+
 impl EventLoop {
     fn run_hooked(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
@@ -100,7 +105,7 @@ impl EventLoop {
         hooks.set_item("finalizer", slf.getattr(intern!(py, "_asyncgen_finalizer_hook"))?)?;
         imports.set_asyncgen_hooks.bind(py).call((), Some(&hooks))?;
         this.thread.set(py, Some(thread_ident()));
-        imports.set_running_loop.bind(py).call1((slf,))?;
+        set_running_loop(py, Some(slf))?;
         slf.call_method0(intern!(py, "_begin_signals"))?;
         let Some(kernel) = this.kernel(py) else { return this.check_closed(py) };
         loop {

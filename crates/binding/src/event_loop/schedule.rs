@@ -7,7 +7,7 @@ use pyo3::types::{PyDict, PyTuple};
 use riata_engine::clock::{Nanos, monotonic};
 
 use super::EventLoop;
-use super::work::Work;
+use super::work::{LoopRef, Work};
 use crate::handle::{Handle, TimerHandle};
 
 impl EventLoop {
@@ -32,7 +32,7 @@ impl EventLoop {
             this.check_thread(py)?;
             Self::check_callback(slf, &callback, method)?;
         }
-        let timer = TimerHandle::create(Handle::new(slf, callback, args, context)?, when, py)?;
+        let timer = TimerHandle::create(Handle::new(LoopRef::of(slf), callback, args, context)?, when, py)?;
         let waiting = timer.clone().unbind();
         // asyncio's comparisons let a time that is not a number come at once; so does this conversion.
         let key = this.timers.with(py, |timers| timers.insert(Nanos::not_before_secs_f64(when), waiting));
@@ -65,7 +65,7 @@ impl EventLoop {
             this.check_thread(py)?;
             Self::check_callback(slf, &callback, "call_soon")?;
         }
-        let handle = Bound::new(py, Handle::new(slf, callback, args, context)?)?;
+        let handle = Bound::new(py, Handle::new(LoopRef::of(slf), callback, args, context)?)?;
         this.ready.with(py, |ready| ready.push(Work::Handle(handle.clone().unbind())));
         Ok(handle)
     }
@@ -84,7 +84,7 @@ impl EventLoop {
         if this.debug(py) {
             Self::check_callback(slf, &callback, "call_soon_threadsafe")?;
         }
-        let handle = Bound::new(py, Handle::new(slf, callback, args, context)?)?;
+        let handle = Bound::new(py, Handle::new(LoopRef::of(slf), callback, args, context)?)?;
         this.push_threadsafe(py, Work::Handle(handle.clone().unbind()))?;
         Ok(handle)
     }

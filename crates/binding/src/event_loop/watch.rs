@@ -8,6 +8,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use riata_engine::driver::{Interest, WatchKey};
 
 use super::EventLoop;
+use super::work::LoopRef;
 use crate::error::os_error;
 use crate::handle::Handle;
 
@@ -103,7 +104,7 @@ impl EventLoop {
         let this = slf.get();
         this.check_closed(py)?;
         let fd = descriptor(fd)?;
-        let handle = Bound::new(py, Handle::new(slf, callback, args, None)?)?;
+        let handle = Bound::new(py, Handle::new(LoopRef::of(slf), callback, args, None)?)?;
         this.unwatch(py, fd, side)?;
         let Some(kernel) = this.kernel(py) else { return Ok(handle) };
         let watcher = match side {

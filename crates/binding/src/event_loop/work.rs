@@ -82,7 +82,7 @@ impl Work {
         }
         let (callback, args, context) = self.clone_ref(py).into_call(py)?;
         let args = PyTuple::new(py, args)?;
-        let handle = Handle::new(event_loop, callback.into_bound(py), args, context.map(|c| c.into_bound(py)))?;
+        let handle = Handle::new(LoopRef::of(event_loop), callback.into_bound(py), args, context.map(|c| c.into_bound(py)))?;
         Ok(Bound::new(py, handle)?.into_any())
     }
 
@@ -121,6 +121,12 @@ impl LoopRef {
             Ok(native) => Self::Native(native.clone().unbind()),
             Err(_) => Self::Foreign(event_loop.clone().unbind()),
         }
+    }
+
+    /// A reference to a loop of ours.
+    #[inline]
+    pub fn of(event_loop: &Bound<'_, EventLoop>) -> Self {
+        Self::Native(event_loop.clone().unbind())
     }
 
     /// Another reference to the same loop.

@@ -87,7 +87,9 @@ impl<T> GilCell<Option<Py<T>>> {
     /// A new reference to what is inside.
     #[inline(always)]
     pub fn cloned(&self, py: Python<'_>) -> Option<Py<T>> {
-        self.with(py, |value| value.as_ref().map(|object| object.clone_ref(py)))
+        self.with(py, |value| {
+            value.as_ref().map(|object| object.clone_ref(py))
+        })
     }
 }
 
@@ -103,7 +105,10 @@ struct Lent<'a>(&'a std::cell::Cell<bool>);
 #[cfg(debug_assertions)]
 impl<'a> Lent<'a> {
     fn new(flag: &'a std::cell::Cell<bool>) -> Self {
-        assert!(!flag.replace(true), "a GilCell was used while it was lent: a call into Python inside `with`?");
+        assert!(
+            !flag.replace(true),
+            "a GilCell was used while it was lent: a call into Python inside `with`?"
+        );
         Self(flag)
     }
 }

@@ -29,7 +29,11 @@ pub fn is_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     if unsafe { ffi::PyCoro_CheckExact(object.as_ptr()) } != 0 {
         return Ok(true);
     }
-    imports(object.py())?.iscoroutine.bind(object.py()).call1((object,))?.is_truthy()
+    imports(object.py())?
+        .iscoroutine
+        .bind(object.py())
+        .call1((object,))?
+        .is_truthy()
 }
 
 /// `coro.send(None)`.

@@ -33,12 +33,16 @@ impl<'a, 'py> FastCall<'a, 'py> {
 
     /// The positional arguments.
     pub fn positional(&self) -> impl ExactSizeIterator<Item = Borrowed<'a, 'py, PyAny>> {
-        self.values[..self.positional].iter().map(|value| self.borrow(*value))
+        self.values[..self.positional]
+            .iter()
+            .map(|value| self.borrow(*value))
     }
 
     /// The keywords with their values.
     pub fn keywords(&self) -> impl Iterator<Item = (Bound<'py, PyAny>, Borrowed<'a, 'py, PyAny>)> {
-        let values = self.values[self.positional..].iter().map(|value| self.borrow(*value));
+        let values = self.values[self.positional..]
+            .iter()
+            .map(|value| self.borrow(*value));
         self.names.iter().flat_map(|names| names.iter()).zip(values)
     }
 }
@@ -65,7 +69,8 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
     unsafe {
         let definition = (&raw mut METHODS).cast::<ffi::PyMethodDef>();
         let method = Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(class, definition))?;
-        if ffi::PyDict_SetItemString((*class).tp_dict, c"create_task".as_ptr(), method.as_ptr()) < 0 {
+        if ffi::PyDict_SetItemString((*class).tp_dict, c"create_task".as_ptr(), method.as_ptr()) < 0
+        {
             return Err(PyErr::fetch(py));
         }
         ffi::PyType_Modified(class);
@@ -83,7 +88,8 @@ unsafe extern "C" fn create_task_raw(
     // `positional` values followed by one for each of `names`.
     let py = unsafe { Python::assume_attached() };
     let outcome = catch_unwind(AssertUnwindSafe(|| unsafe {
-        let names = (!names.is_null()).then(|| Borrowed::from_ptr(py, names).cast_unchecked::<PyTuple>());
+        let names =
+            (!names.is_null()).then(|| Borrowed::from_ptr(py, names).cast_unchecked::<PyTuple>());
         let positional = positional.cast_unsigned();
         let count = positional + names.map_or(0, |names| names.len());
         let values = match count {
@@ -91,7 +97,15 @@ unsafe extern "C" fn create_task_raw(
             _ => std::slice::from_raw_parts(values, count),
         };
         let slf = Borrowed::from_ptr(py, slf);
-        create_task(&slf.cast_unchecked::<EventLoop>(), &FastCall { py, values, positional, names })
+        create_task(
+            &slf.cast_unchecked::<EventLoop>(),
+            &FastCall {
+                py,
+                values,
+                positional,
+                names,
+            },
+        )
     }));
     match outcome {
         Ok(Ok(task)) => task.into_ptr(),
@@ -100,7 +114,8 @@ unsafe extern "C" fn create_task_raw(
             std::ptr::null_mut()
         }
         Err(_) => {
-            PyRuntimeError::new_err("riata panicked in create_task; the message is on stderr").restore(py);
+            PyRuntimeError::new_err("riata panicked in create_task; the message is on stderr")
+                .restore(py);
             std::ptr::null_mut()
         }
     }

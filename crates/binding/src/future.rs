@@ -159,13 +159,18 @@ impl Future {
     /// Keeps the stack of the caller as `_source_traceback`.
     pub fn note_source(&self, py: Python<'_>) -> PyResult<()> {
         let stack = extract_stack(py)?;
-        drop(self.rare.with(py, |rare| std::mem::replace(&mut rare.get_or_insert_default().source_traceback, stack)));
+        drop(self.rare.with(py, |rare| {
+            std::mem::replace(&mut rare.get_or_insert_default().source_traceback, stack)
+        }));
         Ok(())
     }
 
     /// The loop, or RuntimeError when `__init__` never ran.
     pub fn loop_ref(&self, py: Python<'_>) -> PyResult<LoopRef> {
-        match self.event_loop.with(py, |event_loop| event_loop.clone_ref(py)) {
+        match self
+            .event_loop
+            .with(py, |event_loop| event_loop.clone_ref(py))
+        {
             LoopRef::None => Err(PyRuntimeError::new_err("Future object is not initialized.")),
             event_loop => Ok(event_loop),
         }
@@ -174,7 +179,8 @@ impl Future {
     /// Whether both belong to the same loop.
     #[inline]
     pub fn same_loop(&self, py: Python<'_>, other: &Self) -> bool {
-        self.event_loop.with(py, |mine| mine.as_ptr()) == other.event_loop.with(py, |theirs| theirs.as_ptr())
+        self.event_loop.with(py, |mine| mine.as_ptr())
+            == other.event_loop.with(py, |theirs| theirs.as_ptr())
     }
 
     /// Where it stands.
@@ -196,7 +202,10 @@ impl Future {
     }
 
     fn check_initialized(&self, py: Python<'_>) -> PyResult<()> {
-        match self.event_loop.with(py, |event_loop| matches!(event_loop, LoopRef::None)) {
+        match self
+            .event_loop
+            .with(py, |event_loop| matches!(event_loop, LoopRef::None))
+        {
             true => Err(PyRuntimeError::new_err("Future object is not initialized.")),
             false => Ok(()),
         }
@@ -215,12 +224,19 @@ impl Future {
         self.log_traceback.set(py, false);
         let reading = self.outcome.with(py, |outcome| match outcome {
             Outcome::Result(result) => (Reading::Result(result.clone_ref(py)), None),
-            Outcome::Exception(exception, traceback) => (Reading::Exception(exception.clone_ref(py)), traceback.take()),
+            Outcome::Exception(exception, traceback) => (
+                Reading::Exception(exception.clone_ref(py)),
+                traceback.take(),
+            ),
             Outcome::None => (Reading::Result(py.None()), None),
         });
         if let (Reading::Exception(exception), traceback) = &reading {
-            let traceback = traceback.as_ref().map_or_else(|| py.None(), |traceback| traceback.clone_ref(py));
-            exception.bind(py).setattr(intern!(py, "__traceback__"), traceback)?;
+            let traceback = traceback
+                .as_ref()
+                .map_or_else(|| py.None(), |traceback| traceback.clone_ref(py));
+            exception
+                .bind(py)
+                .setattr(intern!(py, "__traceback__"), traceback)?;
         }
         Ok(reading.0)
     }
@@ -253,7 +269,9 @@ impl Future {
             return Err(invalid_state(py, "invalid state"));
         }
         let exception = match exception.cast::<PyType>() {
-            Ok(class) if class.is_subclass_of::<pyo3::exceptions::PyBaseException>()? => class.call0()?,
+            Ok(class) if class.is_subclass_of::<pyo3::exceptions::PyBaseException>()? => {
+                class.call0()?
+            }
             _ => exception.clone(),
         };
         if !exception.is_instance_of::<pyo3::exceptions::PyBaseException>() {
@@ -262,7 +280,8 @@ impl Future {
         let exception = interop::storable_exception(&exception)?;
         let traceback = exception.getattr(intern!(py, "__traceback__"))?;
         let traceback = (!traceback.is_none()).then(|| traceback.unbind());
-        this.outcome.set(py, Outcome::Exception(exception.unbind(), traceback));
+        this.outcome
+            .set(py, Outcome::Exception(exception.unbind(), traceback));
         this.state.set(py, State::Finished);
         Self::schedule_waiters(slf)?;
         this.log_traceback.set(py, true);
@@ -289,7 +308,9 @@ impl Future {
         if message.is_none() && self.rare.with(py, |rare| rare.is_none()) {
             return;
         }
-        drop(self.rare.with(py, |rare| std::mem::replace(&mut rare.get_or_insert_default().cancel_message, message)));
+        drop(self.rare.with(py, |rare| {
+            std::mem::replace(&mut rare.get_or_insert_default().cancel_message, message)
+        }));
     }
 
     /// The exception, if there is one, counts as looked at.
@@ -300,7 +321,9 @@ impl Future {
     /// Keeps the CancelledError that a coroutine raised, to be raised again as it is.
     pub fn set_cancelled_exc(&self, py: Python<'_>, exception: Py<PyAny>) {
         let new = Some(exception);
-        drop(self.rare.with(py, |rare| std::mem::replace(&mut rare.get_or_insert_default().cancelled_exc, new)));
+        drop(self.rare.with(py, |rare| {
+            std::mem::replace(&mut rare.get_or_insert_default().cancelled_exc, new)
+        }));
     }
 
     /// The message given to `cancel`.
@@ -308,15 +331,22 @@ impl Future {
         self.rare_field(py, |rare| &rare.cancel_message)
     }
 
-    fn rare_field(&self, py: Python<'_>, field: impl FnOnce(&Rare) -> &Option<Py<PyAny>>) -> Option<Py<PyAny>> {
+    fn rare_field(
+        &self,
+        py: Python<'_>,
+        field: impl FnOnce(&Rare) -> &Option<Py<PyAny>>,
+    ) -> Option<Py<PyAny>> {
         self.rare.with(py, |rare| {
-            rare.as_ref().and_then(|rare| field(rare).as_ref().map(|object| object.clone_ref(py)))
+            rare.as_ref()
+                .and_then(|rare| field(rare).as_ref().map(|object| object.clone_ref(py)))
         })
     }
 
     /// The CancelledError to raise: the saved one, once, else a new one with the message.
     pub fn cancelled_error(&self, py: Python<'_>) -> PyResult<PyErr> {
-        let saved = self.rare.with(py, |rare| rare.as_mut().and_then(|rare| rare.cancelled_exc.take()));
+        let saved = self.rare.with(py, |rare| {
+            rare.as_mut().and_then(|rare| rare.cancelled_exc.take())
+        });
         if let Some(exception) = saved {
             return Ok(PyErr::from_value(exception.into_bound(py)));
         }
@@ -343,9 +373,11 @@ impl Future {
         let py = slf.py();
         let work = match waiter {
             Waiter::Task(task) => Work::Wake(task, slf.clone().into_any().unbind()),
-            Waiter::Call(callback, context) => {
-                Work::Callback { callback, future: slf.clone().into_any().unbind(), context }
-            }
+            Waiter::Call(callback, context) => Work::Callback {
+                callback,
+                future: slf.clone().into_any().unbind(),
+                context,
+            },
         };
         slf.get().loop_ref(py)?.push(py, work)
     }
@@ -354,7 +386,9 @@ impl Future {
         match slf.get().waiters.take(slf.py()) {
             Waiters::None => Ok(()),
             Waiters::One(waiter) => Self::schedule(slf, waiter),
-            Waiters::Many(all) => all.into_iter().try_for_each(|waiter| Self::schedule(slf, waiter)),
+            Waiters::Many(all) => all
+                .into_iter()
+                .try_for_each(|waiter| Self::schedule(slf, waiter)),
         }
     }
 
@@ -376,7 +410,10 @@ impl Future {
         });
         let class = slf.get_type().name()?;
         let context = PyDict::new(py);
-        context.set_item(intern!(py, "message"), format!("{class} exception was never retrieved"))?;
+        context.set_item(
+            intern!(py, "message"),
+            format!("{class} exception was never retrieved"),
+        )?;
         context.set_item(intern!(py, "exception"), exception)?;
         context.set_item(intern!(py, "future"), slf)?;
         if let Some(stack) = this.rare_field(py, |rare| &rare.source_traceback) {
@@ -407,7 +444,9 @@ impl Future {
             None => {
                 let set = pyo3::types::PySet::empty(py)?.into_any();
                 let kept = Some(set.clone().unbind());
-                drop(self.rare.with(py, |rare| std::mem::replace(&mut rare.get_or_insert_default().awaited_by, kept)));
+                drop(self.rare.with(py, |rare| {
+                    std::mem::replace(&mut rare.get_or_insert_default().awaited_by, kept)
+                }));
                 set
             }
         };
@@ -419,7 +458,8 @@ impl Future {
     pub fn discard_awaited_by(&self, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = waiter.py();
         if let Some(set) = self.rare_field(py, |rare| &rare.awaited_by) {
-            set.bind(py).call_method1(intern!(py, "discard"), (waiter,))?;
+            set.bind(py)
+                .call_method1(intern!(py, "discard"), (waiter,))?;
         }
         Ok(())
     }
@@ -428,7 +468,10 @@ impl Future {
 /// `asyncio.InvalidStateError` with `text`.
 pub fn invalid_state(py: Python<'_>, text: &str) -> PyErr {
     match imports(py) {
-        Ok(imports) => PyErr::from_type(imports.invalid_state_error.bind(py).clone(), text.to_owned()),
+        Ok(imports) => PyErr::from_type(
+            imports.invalid_state_error.bind(py).clone(),
+            text.to_owned(),
+        ),
         Err(error) => error,
     }
 }
@@ -459,13 +502,23 @@ impl Future {
             return Ok(imports.asyncio_task.bind(py).clone());
         }
         let is_task = slf.is_instance_of::<Task>();
-        let asyncio_class = if is_task { &imports.asyncio_task } else { &imports.asyncio_future };
+        let asyncio_class = if is_task {
+            &imports.asyncio_task
+        } else {
+            &imports.asyncio_future
+        };
         interop::face(&slf.get_type(), asyncio_class.bind(py))
     }
 
     #[classmethod]
-    fn __class_getitem__<'py>(class: &Bound<'py, PyType>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        imports(class.py())?.generic_alias.bind(class.py()).call1((class, item))
+    fn __class_getitem__<'py>(
+        class: &Bound<'py, PyType>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        imports(class.py())?
+            .generic_alias
+            .bind(class.py())
+            .call1((class, item))
     }
 
     fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
@@ -528,7 +581,11 @@ impl Future {
 
     /// Call `fn(future)` in `context` (a copy of the current one) through the loop once the future is done.
     #[pyo3(signature = (r#fn, /, *, context = None))]
-    fn add_done_callback(slf: &Bound<'_, Self>, r#fn: Py<PyAny>, context: Option<Py<PyAny>>) -> PyResult<()> {
+    fn add_done_callback(
+        slf: &Bound<'_, Self>,
+        r#fn: Py<PyAny>,
+        context: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
         let py = slf.py();
         slf.get().check_initialized(py)?;
         let context = match context {
@@ -613,7 +670,9 @@ impl Future {
     #[setter(_log_traceback)]
     fn set_log_traceback(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         if value.is_truthy()? {
-            return Err(PyValueError::new_err("_log_traceback can only be set to False"));
+            return Err(PyValueError::new_err(
+                "_log_traceback can only be set to False",
+            ));
         }
         self.log_traceback.set(py, false);
         Ok(())
@@ -621,7 +680,9 @@ impl Future {
 
     #[getter]
     fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.loop_ref(py).ok().map(|event_loop| event_loop.object(py))
+        self.loop_ref(py)
+            .ok()
+            .map(|event_loop| event_loop.object(py))
     }
 
     #[getter]
@@ -655,7 +716,9 @@ impl Future {
         let all: Vec<Entry> = self.waiters.with(py, |waiters| {
             let entry = |waiter: &Waiter| match waiter {
                 Waiter::Task(task) => Ok(task.clone_ref(py)),
-                Waiter::Call(callback, context) => Err((callback.clone_ref(py), context.clone_ref(py))),
+                Waiter::Call(callback, context) => {
+                    Err((callback.clone_ref(py), context.clone_ref(py)))
+                }
             };
             waiters.as_slice().iter().map(entry).collect()
         });
@@ -696,8 +759,13 @@ impl Future {
     }
 
     #[getter]
-    fn _asyncio_awaited_by<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, pyo3::types::PyFrozenSet>>> {
-        let Some(set) = self.rare_field(py, |rare| &rare.awaited_by) else { return Ok(None) };
+    fn _asyncio_awaited_by<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<Option<Bound<'py, pyo3::types::PyFrozenSet>>> {
+        let Some(set) = self.rare_field(py, |rare| &rare.awaited_by) else {
+            return Ok(None);
+        };
         let items: Vec<Bound<'py, PyAny>> = set.bind(py).try_iter()?.collect::<PyResult<_>>()?;
         if items.is_empty() {
             return Ok(None);
@@ -758,7 +826,9 @@ pub enum Sent {
 
 impl FutureIter {
     fn new(future: Py<Future>) -> Self {
-        Self { future: GilCell::new(Some(future)) }
+        Self {
+            future: GilCell::new(Some(future)),
+        }
     }
 
     /// One step.
@@ -767,7 +837,9 @@ impl FutureIter {
     /// The future's exception; RuntimeError for a future that was iterated without `await`.
     #[inline]
     pub fn step(&self, py: Python<'_>) -> PyResult<Sent> {
-        let Some(future) = self.future.cloned(py) else { return Ok(Sent::Return(py.None())) };
+        let Some(future) = self.future.cloned(py) else {
+            return Ok(Sent::Return(py.None()));
+        };
         let this = future.get();
         if this.state.get(py) == State::Pending {
             if this.blocking.replace(py, true) {

@@ -50,7 +50,10 @@ impl Handle {
             _ => context::copy_current(py)?,
         };
         let debug = match event_loop.debug(py)? {
-            true => Some(Box::new(Debug { source_traceback: extract_stack(py)?, repr: None })),
+            true => Some(Box::new(Debug {
+                source_traceback: extract_stack(py)?,
+                repr: None,
+            })),
             false => None,
         };
         Ok(Self {
@@ -70,7 +73,8 @@ impl Handle {
 
     fn call<'py>(&self, py: Python<'py>) -> Option<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         self.call.with(py, |call| {
-            call.as_ref().map(|(callback, args)| (callback.bind(py).clone(), args.bind(py).clone()))
+            call.as_ref()
+                .map(|(callback, args)| (callback.bind(py).clone(), args.bind(py).clone()))
         })
     }
 
@@ -79,8 +83,12 @@ impl Handle {
     pub fn run(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        let Some((callback, args)) = this.call(py) else { return Ok(()) };
-        let Some(context) = this.context.cloned(py) else { return Ok(()) };
+        let Some((callback, args)) = this.call(py) else {
+            return Ok(());
+        };
+        let Some(context) = this.context.cloned(py) else {
+            return Ok(());
+        };
         let context = context.into_bound(py);
         let outcome = if context::is_exact(&context) {
             context::run_in(&context, || callback.call1(&args))
@@ -89,7 +97,13 @@ impl Handle {
         };
         match outcome {
             Ok(_) => Ok(()),
-            Err(error) => Self::report(slf.as_any(), &callback, &args, &this.event_loop.object(py), error),
+            Err(error) => Self::report(
+                slf.as_any(),
+                &callback,
+                &args,
+                &this.event_loop.object(py),
+                error,
+            ),
         }
     }
 
@@ -105,17 +119,28 @@ impl Handle {
         error: PyErr,
     ) -> PyResult<()> {
         let py = handle.py();
-        if error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py) {
+        if error.is_instance_of::<PySystemExit>(py)
+            || error.is_instance_of::<PyKeyboardInterrupt>(py)
+        {
             return Err(error);
         }
         let imports = imports(py)?;
         let options = PyDict::new(py);
         if imports.format_takes_debug {
-            options.set_item(intern!(py, "debug"), event_loop.call_method0(intern!(py, "get_debug"))?)?;
+            options.set_item(
+                intern!(py, "debug"),
+                event_loop.call_method0(intern!(py, "get_debug"))?,
+            )?;
         }
-        let text = imports.format_callback_source.bind(py).call((callback, args), Some(&options))?;
+        let text = imports
+            .format_callback_source
+            .bind(py)
+            .call((callback, args), Some(&options))?;
         let context = PyDict::new(py);
-        context.set_item(intern!(py, "message"), format!("Exception in callback {}", text.str()?.to_string_lossy()))?;
+        context.set_item(
+            intern!(py, "message"),
+            format!("Exception in callback {}", text.str()?.to_string_lossy()),
+        )?;
         context.set_item(intern!(py, "exception"), error.into_value(py))?;
         context.set_item(intern!(py, "handle"), handle)?;
         let source = handle.getattr(intern!(py, "_source_traceback"))?;
@@ -133,7 +158,9 @@ impl Handle {
         }
         if this.event_loop.debug(py)? {
             let repr = slf.repr()?.into_any().unbind();
-            let old = this.debug.with(py, |debug| debug.get_or_insert_default().repr.replace(repr));
+            let old = this
+                .debug
+                .with(py, |debug| debug.get_or_insert_default().repr.replace(repr));
             drop(old);
         }
         this.call.set(py, None);
@@ -156,7 +183,10 @@ pub fn run_in_stand_in<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let mut all = vec![callback.clone()];
     all.extend(args.iter());
-    context.call_method1(intern!(context.py(), "run"), PyTuple::new(context.py(), all)?)
+    context.call_method1(
+        intern!(context.py(), "run"),
+        PyTuple::new(context.py(), all)?,
+    )
 }
 
 #[pymethods]
@@ -205,12 +235,18 @@ impl Handle {
 
     fn _repr_info<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let imports = imports(slf.py())?;
-        imports.asyncio_handle.bind(slf.py()).call_method1(intern!(slf.py(), "_repr_info"), (slf,))
+        imports
+            .asyncio_handle
+            .bind(slf.py())
+            .call_method1(intern!(slf.py(), "_repr_info"), (slf,))
     }
 
     fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let imports = imports(slf.py())?;
-        imports.asyncio_handle.bind(slf.py()).call_method1(intern!(slf.py(), "__repr__"), (slf,))
+        imports
+            .asyncio_handle
+            .bind(slf.py())
+            .call_method1(intern!(slf.py(), "__repr__"), (slf,))
     }
 
     #[getter]
@@ -240,13 +276,22 @@ impl Handle {
 
     #[getter]
     fn _repr(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.debug.with(py, |debug| debug.as_ref().and_then(|debug| debug.repr.as_ref().map(|text| text.clone_ref(py))))
+        self.debug.with(py, |debug| {
+            debug
+                .as_ref()
+                .and_then(|debug| debug.repr.as_ref().map(|text| text.clone_ref(py)))
+        })
     }
 
     #[getter]
     fn _source_traceback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.debug.with(py, |debug| {
-            debug.as_ref().and_then(|debug| debug.source_traceback.as_ref().map(|stack| stack.clone_ref(py)))
+            debug.as_ref().and_then(|debug| {
+                debug
+                    .source_traceback
+                    .as_ref()
+                    .map(|stack| stack.clone_ref(py))
+            })
         })
     }
 
@@ -297,7 +342,13 @@ pub struct TimerHandle {
 impl TimerHandle {
     /// A timer handle for the absolute time `when`, in seconds.
     pub fn create<'py>(handle: Handle, when: f64, py: Python<'py>) -> PyResult<Bound<'py, Self>> {
-        Bound::new(py, PyClassInitializer::from(handle).add_subclass(Self { when, key: GilCell::new(None) }))
+        Bound::new(
+            py,
+            PyClassInitializer::from(handle).add_subclass(Self {
+                when,
+                key: GilCell::new(None),
+            }),
+        )
     }
 
     /// Notes where it waits, or that it does no longer.
@@ -305,7 +356,11 @@ impl TimerHandle {
         self.key.set(py, key);
     }
 
-    fn compare(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>, op: CompareOp) -> PyResult<Option<bool>> {
+    fn compare(
+        slf: &Bound<'_, Self>,
+        other: &Bound<'_, PyAny>,
+        op: CompareOp,
+    ) -> PyResult<Option<bool>> {
         let py = slf.py();
         if !other.is_instance(imports(py)?.asyncio_timer_handle.bind(py))? {
             return Ok(None);
@@ -345,7 +400,10 @@ impl TimerHandle {
         context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<PyClassInitializer<Self>> {
         let handle = Handle::new(LoopRef::new(r#loop), callback, to_tuple(args)?, context)?;
-        Ok(PyClassInitializer::from(handle).add_subclass(Self { when, key: GilCell::new(None) }))
+        Ok(PyClassInitializer::from(handle).add_subclass(Self {
+            when,
+            key: GilCell::new(None),
+        }))
     }
 
     /// Return the scheduled time: an absolute timestamp in seconds on the clock of `loop.time()`.
@@ -369,7 +427,9 @@ impl TimerHandle {
         if let LoopRef::Foreign(event_loop) = &slf.as_super().get().event_loop
             && !slf.as_super().get().is_cancelled(py)
         {
-            event_loop.bind(py).call_method1(intern!(py, "_timer_handle_cancelled"), (slf,))?;
+            event_loop
+                .bind(py)
+                .call_method1(intern!(py, "_timer_handle_cancelled"), (slf,))?;
         }
         Handle::cancel_call(slf.as_super())
     }
@@ -386,14 +446,21 @@ impl TimerHandle {
 
     fn _repr_info<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let imports = imports(slf.py())?;
-        imports.asyncio_timer_handle.bind(slf.py()).call_method1(intern!(slf.py(), "_repr_info"), (slf,))
+        imports
+            .asyncio_timer_handle
+            .bind(slf.py())
+            .call_method1(intern!(slf.py(), "_repr_info"), (slf,))
     }
 
     fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
         self.when.into_pyobject(py)?.hash()
     }
 
-    fn __richcmp__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>, op: CompareOp) -> PyResult<Py<PyAny>> {
+    fn __richcmp__(
+        slf: &Bound<'_, Self>,
+        other: &Bound<'_, PyAny>,
+        op: CompareOp,
+    ) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         Ok(match Self::compare(slf, other, op)? {
             Some(outcome) => outcome.into_pyobject(py)?.to_owned().into_any().unbind(),

@@ -66,9 +66,15 @@ pub fn imports(py: Python<'_>) -> PyResult<&'static Imports> {
 }
 
 fn load(py: Python<'_>) -> PyResult<Imports> {
-    let import = |module: &str, name: &str| -> PyResult<Py<PyAny>> { Ok(py.import(module)?.getattr(name)?.unbind()) };
+    let import = |module: &str, name: &str| -> PyResult<Py<PyAny>> {
+        Ok(py.import(module)?.getattr(name)?.unbind())
+    };
     let import_type = |module: &str, name: &str| -> PyResult<Py<PyType>> {
-        Ok(py.import(module)?.getattr(name)?.cast_into::<PyType>()?.unbind())
+        Ok(py
+            .import(module)?
+            .getattr(name)?
+            .cast_into::<PyType>()?
+            .unbind())
     };
     let events = py.import("asyncio.events")?;
     // 3.11 warns at another depth for `Future()` and `Task()` made outside a loop, through a private twin.
@@ -114,12 +120,22 @@ fn load(py: Python<'_>) -> PyResult<Imports> {
 /// keeps as `_source_traceback`. None when no Python code is running.
 pub fn extract_stack(py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
     let imports = imports(py)?;
-    let Ok(frame) = imports.getframe.bind(py).call0() else { return Ok(None) };
-    Ok(Some(imports.extract_stack.bind(py).call1((frame,))?.unbind()))
+    let Ok(frame) = imports.getframe.bind(py).call0() else {
+        return Ok(None);
+    };
+    Ok(Some(
+        imports.extract_stack.bind(py).call1((frame,))?.unbind(),
+    ))
 }
 
 /// Sends `context` to `loop.call_exception_handler`.
-pub fn call_exception_handler(event_loop: &Bound<'_, PyAny>, context: &Bound<'_, pyo3::types::PyDict>) -> PyResult<()> {
-    event_loop.call_method1(pyo3::intern!(event_loop.py(), "call_exception_handler"), (context,))?;
+pub fn call_exception_handler(
+    event_loop: &Bound<'_, PyAny>,
+    context: &Bound<'_, pyo3::types::PyDict>,
+) -> PyResult<()> {
+    event_loop.call_method1(
+        pyo3::intern!(event_loop.py(), "call_exception_handler"),
+        (context,),
+    )?;
     Ok(())
 }

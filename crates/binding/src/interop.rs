@@ -53,7 +53,11 @@ pub fn version(py: Python<'_>) -> PyResult<&'static Version> {
         let tasks = py.import("asyncio.tasks")?;
         let current = match tasks.getattr("_current_tasks") {
             Ok(entries) => CurrentTask::Dict(entries.cast_into::<PyDict>()?.unbind()),
-            Err(_) => CurrentTask::Swap(py.import("_asyncio")?.getattr("_swap_current_task")?.unbind()),
+            Err(_) => CurrentTask::Swap(
+                py.import("_asyncio")?
+                    .getattr("_swap_current_task")?
+                    .unbind(),
+            ),
         };
         let info = py.version_info();
         Ok(Version {
@@ -73,7 +77,10 @@ fn takes_any_keyword(py: Python<'_>, name: &str) -> PyResult<bool> {
     let inspect = py.import("inspect")?;
     let method = imports(py)?.base_event_loop.bind(py).getattr(name)?;
     let variable = inspect.getattr("Parameter")?.getattr("VAR_KEYWORD")?;
-    let parameters = inspect.call_method1("signature", (method,))?.getattr("parameters")?.call_method0("values")?;
+    let parameters = inspect
+        .call_method1("signature", (method,))?
+        .getattr("parameters")?
+        .call_method0("values")?;
     for parameter in parameters.try_iter()? {
         if parameter?.getattr("kind")?.eq(&variable)? {
             return Ok(true);
@@ -87,7 +94,10 @@ fn takes_any_keyword(py: Python<'_>, name: &str) -> PyResult<bool> {
 pub fn set_current_task(event_loop: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<()> {
     match &version(event_loop.py())?.current {
         CurrentTask::Dict(entries) => entries.bind(event_loop.py()).set_item(event_loop, task),
-        CurrentTask::Swap(swap) => swap.bind(event_loop.py()).call1((event_loop, task)).map(drop),
+        CurrentTask::Swap(swap) => swap
+            .bind(event_loop.py())
+            .call1((event_loop, task))
+            .map(drop),
     }
 }
 
@@ -159,7 +169,8 @@ fn cannot_enter(task: &Bound<'_, PyAny>, before: &Bound<'_, PyAny>) -> PyResult<
 /// # Errors
 /// TypeError for a StopIteration before Python 3.13; from then on it is wrapped in a RuntimeError.
 pub fn storable_exception<'py>(exception: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    const TEXT: &str = "StopIteration interacts badly with generators and cannot be raised into a Future";
+    const TEXT: &str =
+        "StopIteration interacts badly with generators and cannot be raised into a Future";
     let py = exception.py();
     if !exception.is_instance_of::<PyStopIteration>() {
         return Ok(exception.clone());
@@ -177,7 +188,10 @@ pub fn storable_exception<'py>(exception: &Bound<'py, PyAny>) -> PyResult<Bound<
 pub fn stop_iteration_error<'py>(exception: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = exception.py();
     let text = "StopIteration interacts badly with generators and cannot be raised into a Future";
-    let error = PyRuntimeError::new_err(text).into_value(py).into_bound(py).into_any();
+    let error = PyRuntimeError::new_err(text)
+        .into_value(py)
+        .into_bound(py)
+        .into_any();
     error.setattr(intern!(py, "__cause__"), exception)?;
     error.setattr(intern!(py, "__context__"), exception)?;
     Ok(error)
@@ -195,14 +209,23 @@ pub fn thrown(
 ) -> PyResult<PyErr> {
     if version(py)?.throw_deprecated && (value.is_some() || traceback.is_some()) {
         let text = c"the (type, exc, tb) signature of throw() is deprecated, use the single-arg signature instead.";
-        PyErr::warn(py, &py.get_type::<pyo3::exceptions::PyDeprecationWarning>(), text, 1)?;
+        PyErr::warn(
+            py,
+            &py.get_type::<pyo3::exceptions::PyDeprecationWarning>(),
+            text,
+            1,
+        )?;
     }
     let value = value.filter(|value| !value.is_none());
     let traceback = match traceback.filter(|traceback| !traceback.is_none()) {
         None => None,
         Some(traceback) => match traceback.cast::<PyTraceback>() {
             Ok(traceback) => Some(traceback.clone()),
-            Err(_) => return Err(PyTypeError::new_err("throw() third argument must be a traceback")),
+            Err(_) => {
+                return Err(PyTypeError::new_err(
+                    "throw() third argument must be a traceback",
+                ));
+            }
         },
     };
     let exception = if let Ok(class) = r#type.cast::<PyType>()
@@ -218,7 +241,9 @@ pub fn thrown(
         }
     } else if r#type.is_instance_of::<PyBaseException>() {
         if value.is_some() {
-            return Err(PyTypeError::new_err("instance exception may not have a separate value"));
+            return Err(PyTypeError::new_err(
+                "instance exception may not have a separate value",
+            ));
         }
         r#type.clone()
     } else {
@@ -232,13 +257,17 @@ pub fn thrown(
 }
 
 /// The class that an instance of a Python subclass shows as its `__class__`: see `riata._interop.face`.
-pub fn face<'py>(class: &Bound<'py, PyType>, asyncio_class: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub fn face<'py>(
+    class: &Bound<'py, PyType>,
+    asyncio_class: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
     let py = class.py();
     static FACE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    FACE
-        .get_or_try_init(py, || Ok::<_, PyErr>(py.import( "riata._interop")?.getattr("face")?.unbind()))?
-        .bind(py)
-        .call1((class, asyncio_class))
+    FACE.get_or_try_init(py, || {
+        Ok::<_, PyErr>(py.import("riata._interop")?.getattr("face")?.unbind())
+    })?
+    .bind(py)
+    .call1((class, asyncio_class))
 }
 
 /// The native tasks that are not done, unowned: a task leaves when it is done or dies.

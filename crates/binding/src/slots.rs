@@ -30,13 +30,26 @@ static DEALLOCATORS: OnceLock<Deallocators> = OnceLock::new();
 /// # Errors
 /// ImportError when PyO3 made a type without a deallocator.
 pub fn install(py: Python<'_>) -> PyResult<()> {
-    let (future, task, iter) = (Future::type_object_raw(py), Task::type_object_raw(py), FutureIter::type_object_raw(py));
+    let (future, task, iter) = (
+        Future::type_object_raw(py),
+        Task::type_object_raw(py),
+        FutureIter::type_object_raw(py),
+    );
     // SAFETY: B6: heap types that no instance and no subclass exists of yet, changed under the GIL.
     unsafe {
-        let (Some(future_dealloc), Some(task_dealloc)) = ((*future).tp_dealloc, (*task).tp_dealloc) else {
-            return Err(pyo3::exceptions::PyImportError::new_err("a native type has no deallocator"));
+        let (Some(future_dealloc), Some(task_dealloc)) = ((*future).tp_dealloc, (*task).tp_dealloc)
+        else {
+            return Err(pyo3::exceptions::PyImportError::new_err(
+                "a native type has no deallocator",
+            ));
         };
-        if DEALLOCATORS.set(Deallocators { future: future_dealloc, task: task_dealloc }).is_err() {
+        if DEALLOCATORS
+            .set(Deallocators {
+                future: future_dealloc,
+                task: task_dealloc,
+            })
+            .is_err()
+        {
             return Ok(());
         }
         (*future).tp_finalize = Some(finalize_future);
@@ -46,9 +59,16 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
         // Without a `__del__` to find, a Python subclass would not inherit the finalizer.
         for r#type in [future, task] {
             let definition = (&raw mut FINALIZER_METHODS).cast::<ffi::PyMethodDef>();
-            let definition = if r#type == task { definition.add(1) } else { definition };
-            let method = Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(r#type, definition))?;
-            if ffi::PyDict_SetItemString((*r#type).tp_dict, c"__del__".as_ptr(), method.as_ptr()) < 0 {
+            let definition = if r#type == task {
+                definition.add(1)
+            } else {
+                definition
+            };
+            let method =
+                Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(r#type, definition))?;
+            if ffi::PyDict_SetItemString((*r#type).tp_dict, c"__del__".as_ptr(), method.as_ptr())
+                < 0
+            {
                 return Err(PyErr::fetch(py));
             }
         }
@@ -71,9 +91,13 @@ const fn finalizer_method(call: ffi::PyCFunction) -> ffi::PyMethodDef {
     }
 }
 
-static mut FINALIZER_METHODS: [ffi::PyMethodDef; 2] = [finalizer_method(del_future), finalizer_method(del_task)];
+static mut FINALIZER_METHODS: [ffi::PyMethodDef; 2] =
+    [finalizer_method(del_future), finalizer_method(del_task)];
 
-unsafe extern "C" fn del_future(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+unsafe extern "C" fn del_future(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: B6: called through a descriptor that has checked the type.
     unsafe {
         finalize_future(object);
@@ -81,7 +105,10 @@ unsafe extern "C" fn del_future(object: *mut ffi::PyObject, _: *mut ffi::PyObjec
     }
 }
 
-unsafe extern "C" fn del_task(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+unsafe extern "C" fn del_task(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: B6: called through a descriptor that has checked the type.
     unsafe {
         finalize_task(object);
@@ -93,7 +120,10 @@ unsafe extern "C" fn del_task(object: *mut ffi::PyObject, _: *mut ffi::PyObject)
 ///
 /// # Safety
 /// Called from a slot: the GIL is held.
-unsafe fn finalizing(object: *mut ffi::PyObject, body: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<()>) {
+unsafe fn finalizing(
+    object: *mut ffi::PyObject,
+    body: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<()>,
+) {
     // SAFETY: B6: the interpreter calls slots with the GIL held and a live object.
     let py = unsafe { Python::assume_attached() };
     let pending = PyErr::take(py);
@@ -111,7 +141,9 @@ unsafe fn finalizing(object: *mut ffi::PyObject, body: impl FnOnce(&Bound<'_, Py
 unsafe extern "C" fn finalize_future(object: *mut ffi::PyObject) {
     // SAFETY: B6: called by the interpreter, for a Future or an instance of a subclass.
     unsafe {
-        finalizing(object, |object| Future::report_unretrieved(object.cast_unchecked::<Future>()));
+        finalizing(object, |object| {
+            Future::report_unretrieved(object.cast_unchecked::<Future>())
+        });
     }
 }
 
@@ -190,4 +222,3 @@ unsafe extern "C" fn send_future_iter(
         }
     }
 }
-

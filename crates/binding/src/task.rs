@@ -78,7 +78,10 @@ impl Task {
     ) -> PyResult<Bound<'py, Self>> {
         let py = event_loop.py();
         let future = Future::on(LoopRef::Native(event_loop.clone().unbind()));
-        let task = Bound::new(py, PyClassInitializer::from(future).add_subclass(Self::blank()))?;
+        let task = Bound::new(
+            py,
+            PyClassInitializer::from(future).add_subclass(Self::blank()),
+        )?;
         if event_loop.get().debug(py) {
             task.as_super().get().note_source(py)?;
         }
@@ -87,12 +90,19 @@ impl Task {
     }
 
     /// The rest of making a task: checks the coroutine, schedules the first step.
-    fn start<'py>(slf: &Bound<'py, Self>, coro: &Bound<'py, PyAny>, options: Options<'py>) -> PyResult<()> {
+    fn start<'py>(
+        slf: &Bound<'py, Self>,
+        coro: &Bound<'py, PyAny>,
+        options: Options<'py>,
+    ) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         if !coroutine::is_coroutine(coro)? {
             this.log_destroy_pending.set(py, false);
-            let text = format!("a coroutine was expected, got {}", coro.repr()?.to_string_lossy());
+            let text = format!(
+                "a coroutine was expected, got {}",
+                coro.repr()?.to_string_lossy()
+            );
             return Err(PyTypeError::new_err(text));
         }
         let context = match options.context {
@@ -100,11 +110,13 @@ impl Task {
             _ => context::copy_current(py)?,
         };
         let name = match options.name {
-            Some(name) if !name.is_none() => Name::Given(if name.is_exact_instance_of::<PyString>() {
-                name.unbind()
-            } else {
-                name.str()?.into_any().unbind()
-            }),
+            Some(name) if !name.is_none() => {
+                Name::Given(if name.is_exact_instance_of::<PyString>() {
+                    name.unbind()
+                } else {
+                    name.str()?.into_any().unbind()
+                })
+            }
             _ => Name::Number(NEXT_NUMBER.fetch_add(1, Ordering::Relaxed)),
         };
         this.fut_waiter.set(py, None);
@@ -115,7 +127,10 @@ impl Task {
         this.coro.set(py, Some(coro.clone().unbind()));
         let event_loop = slf.as_super().get().loop_ref(py)?;
         if options.eager_start
-            && event_loop.object(py).call_method0(intern!(py, "is_running"))?.is_truthy()?
+            && event_loop
+                .object(py)
+                .call_method0(intern!(py, "is_running"))?
+                .is_truthy()?
         {
             return Self::start_eagerly(slf, &event_loop.object(py));
         }
@@ -128,7 +143,11 @@ impl Task {
         let py = slf.py();
         let before = interop::swap_current_task(event_loop, Some(slf.as_any()))?;
         slf.get().register(slf);
-        let outcome = slf.get().in_context(py, || Self::step(slf, None), || TaskStep::new(slf.clone().unbind(), None));
+        let outcome = slf.get().in_context(
+            py,
+            || Self::step(slf, None),
+            || TaskStep::new(slf.clone().unbind(), None),
+        );
         interop::swap_current_task(event_loop, before.as_ref())?;
         outcome?;
         if slf.as_super().get().is_done(py) {
@@ -145,13 +164,17 @@ impl Task {
         body: impl FnOnce() -> PyResult<()>,
         stand_in: impl FnOnce() -> TaskStep,
     ) -> PyResult<()> {
-        let Some(context) = self.context.cloned(py) else { return body() };
+        let Some(context) = self.context.cloned(py) else {
+            return body();
+        };
         let context = context.into_bound(py);
         if context::is_exact(&context) {
             return context::run_in(&context, body);
         }
         let callable = Bound::new(py, stand_in())?.into_any();
-        context.call_method1(intern!(py, "run"), (callable,)).map(drop)
+        context
+            .call_method1(intern!(py, "run"), (callable,))
+            .map(drop)
     }
 
     fn register(&self, slf: &Bound<'_, Self>) {
@@ -177,7 +200,10 @@ impl Task {
     #[allow(unsafe_code)]
     pub unsafe fn move_live(py: Python<'_>, pointer: *mut pyo3::ffi::PyObject, place: usize) {
         // SAFETY: B5: by the caller's promise.
-        unsafe { Borrowed::from_ptr(py, pointer).cast_unchecked::<Self>() }.get().place.set(py, place);
+        unsafe { Borrowed::from_ptr(py, pointer).cast_unchecked::<Self>() }
+            .get()
+            .place
+            .set(py, place);
     }
 
     /// The context that its steps run in.
@@ -192,13 +218,24 @@ impl Task {
     #[inline]
     pub fn run_step(slf: &Bound<'_, Self>, exception: Option<Py<PyAny>>) -> PyResult<()> {
         let py = slf.py();
-        let Some(context) = slf.get().context.cloned(py) else { return Self::step(slf, exception) };
+        let Some(context) = slf.get().context.cloned(py) else {
+            return Self::step(slf, exception);
+        };
         let context = context.into_bound(py);
         if context::is_exact(&context) {
             return context::run_in(&context, || Self::step(slf, exception));
         }
-        let callable = Bound::new(py, TaskStep { task: slf.clone().unbind(), exception, entered: true })?;
-        context.call_method1(intern!(py, "run"), (callable,)).map(drop)
+        let callable = Bound::new(
+            py,
+            TaskStep {
+                task: slf.clone().unbind(),
+                exception,
+                entered: true,
+            },
+        )?;
+        context
+            .call_method1(intern!(py, "run"), (callable,))
+            .map(drop)
     }
 
     /// Runs one step because `future` is done.
@@ -231,7 +268,11 @@ impl Task {
         let future = slf.as_super();
         if future.get().is_done(py) {
             let exception = exception.map_or_else(|| py.None(), |exception| exception);
-            let text = format!("_step(): already done: {} {}", slf.repr()?.to_string_lossy(), exception.bind(py).repr()?);
+            let text = format!(
+                "_step(): already done: {} {}",
+                slf.repr()?.to_string_lossy(),
+                exception.bind(py).repr()?
+            );
             return Err(invalid_state(py, &text));
         }
         let exception = this.with_pending_cancel(slf, exception)?;
@@ -260,7 +301,11 @@ impl Task {
     }
 
     /// A requested cancellation takes the place of whatever was to be thrown, unless that is a CancelledError.
-    fn with_pending_cancel(&self, slf: &Bound<'_, Self>, exception: Option<Py<PyAny>>) -> PyResult<Option<Py<PyAny>>> {
+    fn with_pending_cancel(
+        &self,
+        slf: &Bound<'_, Self>,
+        exception: Option<Py<PyAny>>,
+    ) -> PyResult<Option<Py<PyAny>>> {
         let py = slf.py();
         if !self.must_cancel.replace(py, false) {
             return Ok(exception);
@@ -271,12 +316,20 @@ impl Task {
         {
             return Ok(Some(exception.clone_ref(py)));
         }
-        Ok(Some(slf.as_super().get().cancelled_error(py)?.into_value(py).into_any()))
+        Ok(Some(
+            slf.as_super()
+                .get()
+                .cancelled_error(py)?
+                .into_value(py)
+                .into_any(),
+        ))
     }
 
     fn leave_waiter(&self, slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let Some(awaited) = self.fut_waiter.take(py) else { return Ok(()) };
+        let Some(awaited) = self.fut_waiter.take(py) else {
+            return Ok(());
+        };
         if interop::version(py)?.awaited_by
             && let Ok(native) = awaited.bind(py).cast::<Future>()
         {
@@ -289,14 +342,18 @@ impl Task {
         let py = slf.py();
         let future = slf.as_super();
         if error.is_instance(py, imports(py)?.cancelled_error.bind(py)) {
-            future.get().set_cancelled_exc(py, error.into_value(py).into_any());
+            future
+                .get()
+                .set_cancelled_exc(py, error.into_value(py).into_any());
             Future::cancel_with(future, future.get().cancel_message(py))?;
             self.unregister(py);
             return Ok(());
         }
         Future::fail(future, error.value(py).as_any())?;
         self.unregister(py);
-        if error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py) {
+        if error.is_instance_of::<PySystemExit>(py)
+            || error.is_instance_of::<PyKeyboardInterrupt>(py)
+        {
             return Err(error);
         }
         Ok(())
@@ -309,7 +366,10 @@ impl Task {
             return self.push(slf, Work::Step(slf.clone().unbind()));
         }
         if yielded.is(slf) {
-            let text = format!("Task cannot await on itself: {}", slf.repr()?.to_string_lossy());
+            let text = format!(
+                "Task cannot await on itself: {}",
+                slf.repr()?.to_string_lossy()
+            );
             return self.throw_soon(slf, text);
         }
         if let Ok(native) = yielded.cast_exact::<Future>() {
@@ -322,7 +382,11 @@ impl Task {
     }
 
     #[inline]
-    fn wait_for_native<'py>(&self, slf: &Bound<'py, Self>, awaited: &Bound<'py, Future>) -> PyResult<()> {
+    fn wait_for_native<'py>(
+        &self,
+        slf: &Bound<'py, Self>,
+        awaited: &Bound<'py, Future>,
+    ) -> PyResult<()> {
         let py = slf.py();
         if !awaited.get().same_loop(py, slf.as_super().get()) {
             return self.throw_soon(slf, different_loop(slf, awaited)?);
@@ -331,7 +395,8 @@ impl Task {
             return self.throw_soon(slf, yield_used(slf, awaited)?);
         }
         Future::add_waiter(awaited, Waiter::Task(slf.clone().unbind()))?;
-        self.fut_waiter.set(py, Some(awaited.clone().into_any().unbind()));
+        self.fut_waiter
+            .set(py, Some(awaited.clone().into_any().unbind()));
         if interop::version(py)?.awaited_by {
             awaited.get().add_awaited_by(slf.as_any())?;
         }
@@ -349,11 +414,16 @@ impl Task {
     }
 
     /// Whatever else was yielded: another kind of future, by `_asyncio_future_blocking`, or a mistake.
-    fn wait_for_foreign<'py>(&self, slf: &Bound<'py, Self>, awaited: Bound<'py, PyAny>) -> PyResult<()> {
+    fn wait_for_foreign<'py>(
+        &self,
+        slf: &Bound<'py, Self>,
+        awaited: Bound<'py, PyAny>,
+    ) -> PyResult<()> {
         let py = slf.py();
         let blocking = awaited.getattr_opt(intern!(py, "_asyncio_future_blocking"))?;
         let Some(blocking) = blocking.filter(|blocking| !blocking.is_none()) else {
-            let text = if awaited.is_exact_instance(&py.import("types")?.getattr("GeneratorType")?) {
+            let text = if awaited.is_exact_instance(&py.import("types")?.getattr("GeneratorType")?)
+            {
                 format!(
                     "yield was used instead of yield from for generator in task {} with {}",
                     slf.repr()?.to_string_lossy(),
@@ -374,7 +444,9 @@ impl Task {
         let wakeup = Bound::new(py, TaskWakeup::new(slf.clone().unbind()))?;
         let options = PyDict::new(py);
         options.set_item(intern!(py, "context"), self.context.cloned(py))?;
-        awaited.getattr(intern!(py, "add_done_callback"))?.call((wakeup,), Some(&options))?;
+        awaited
+            .getattr(intern!(py, "add_done_callback"))?
+            .call((wakeup,), Some(&options))?;
         self.fut_waiter.set(py, Some(awaited.clone().unbind()));
         if self.must_cancel.get(py) {
             let message = slf.as_super().get().cancel_message(py);
@@ -387,12 +459,17 @@ impl Task {
 
     /// Throws RuntimeError(text) into the coroutine at its next step.
     fn throw_soon(&self, slf: &Bound<'_, Self>, text: String) -> PyResult<()> {
-        let exception = PyRuntimeError::new_err(text).into_value(slf.py()).into_any();
+        let exception = PyRuntimeError::new_err(text)
+            .into_value(slf.py())
+            .into_any();
         self.push(slf, Work::Throw(slf.clone().unbind(), exception))
     }
 
     fn push(&self, slf: &Bound<'_, Self>, work: Work) -> PyResult<()> {
-        slf.as_super().get().loop_ref(slf.py())?.push(slf.py(), work)
+        slf.as_super()
+            .get()
+            .loop_ref(slf.py())?
+            .push(slf.py(), work)
     }
 
     /// `Task.cancel`.
@@ -404,7 +481,8 @@ impl Task {
         if future.is_done(py) {
             return Ok(false);
         }
-        this.cancels_requested.with(py, |count| *count = count.saturating_add(1));
+        this.cancels_requested
+            .with(py, |count| *count = count.saturating_add(1));
         if let Some(awaited) = this.fut_waiter.cloned(py) {
             let awaited = awaited.into_bound(py);
             let again = message.as_ref().map(|message| message.clone_ref(py));
@@ -438,7 +516,10 @@ impl Task {
         slf.get().log_destroy_pending.set(py, false);
         let context = PyDict::new(py);
         context.set_item(intern!(py, "task"), slf)?;
-        context.set_item(intern!(py, "message"), "Task was destroyed but it is pending!")?;
+        context.set_item(
+            intern!(py, "message"),
+            "Task was destroyed but it is pending!",
+        )?;
         if let Some(stack) = slf.as_super().get().source_traceback(py) {
             context.set_item(intern!(py, "source_traceback"), stack)?;
         }
@@ -452,7 +533,10 @@ fn cancel_foreign(awaited: &Bound<'_, PyAny>, message: Option<Py<PyAny>>) -> PyR
     let py = awaited.py();
     let options = PyDict::new(py);
     options.set_item(intern!(py, "msg"), message)?;
-    awaited.getattr(intern!(py, "cancel"))?.call((), Some(&options))?.is_truthy()
+    awaited
+        .getattr(intern!(py, "cancel"))?
+        .call((), Some(&options))?
+        .is_truthy()
 }
 
 /// `asyncio.futures._get_loop`.
@@ -486,7 +570,10 @@ fn yield_used(task: &Bound<'_, Task>, awaited: &Bound<'_, PyAny>) -> PyResult<St
 impl Task {
     #[new]
     #[pyo3(signature = (*_args, **_options))]
-    fn new(_args: &Bound<'_, PyTuple>, _options: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
+    fn new(
+        _args: &Bound<'_, PyTuple>,
+        _options: Option<&Bound<'_, PyDict>>,
+    ) -> PyClassInitializer<Self> {
         PyClassInitializer::from(Future::unbound()).add_subclass(Self::blank())
     }
 
@@ -504,10 +591,20 @@ impl Task {
     ) -> PyResult<()> {
         let py = slf.py();
         if eager_start && !interop::version(py)?.eager_start {
-            return Err(PyTypeError::new_err("'eager_start' is an invalid keyword argument for Task()"));
+            return Err(PyTypeError::new_err(
+                "'eager_start' is an invalid keyword argument for Task()",
+            ));
         }
         Future::bind(slf.as_super(), r#loop)?;
-        Self::start(slf, coro, Options { name, context, eager_start })
+        Self::start(
+            slf,
+            coro,
+            Options {
+                name,
+                context,
+                eager_start,
+            },
+        )
     }
 
     fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
@@ -575,8 +672,14 @@ impl Task {
 
     /// Return the stack frames of the suspended coroutine, or of the traceback when it failed.
     #[pyo3(signature = (*, limit = None))]
-    fn get_stack<'py>(slf: &Bound<'py, Self>, limit: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
-        imports(slf.py())?.task_get_stack.bind(slf.py()).call1((slf, limit))
+    fn get_stack<'py>(
+        slf: &Bound<'py, Self>,
+        limit: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        imports(slf.py())?
+            .task_get_stack
+            .bind(slf.py())
+            .call1((slf, limit))
     }
 
     /// Print the stack or traceback, to sys.stderr by default.
@@ -586,19 +689,26 @@ impl Task {
         limit: Option<Bound<'py, PyAny>>,
         file: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        imports(slf.py())?.task_print_stack.bind(slf.py()).call1((slf, limit, file))
+        imports(slf.py())?
+            .task_print_stack
+            .bind(slf.py())
+            .call1((slf, limit, file))
     }
 
     /// A task's result comes from its coroutine. Raises RuntimeError.
     #[pyo3(signature = (_result, /))]
     fn set_result(&self, _result: &Bound<'_, PyAny>) -> PyResult<()> {
-        Err(PyRuntimeError::new_err("Task does not support set_result operation"))
+        Err(PyRuntimeError::new_err(
+            "Task does not support set_result operation",
+        ))
     }
 
     /// A task's exception comes from its coroutine. Raises RuntimeError.
     #[pyo3(signature = (_exception, /))]
     fn set_exception(&self, _exception: &Bound<'_, PyAny>) -> PyResult<()> {
-        Err(PyRuntimeError::new_err("Task does not support set_exception operation"))
+        Err(PyRuntimeError::new_err(
+            "Task does not support set_exception operation",
+        ))
     }
 
     #[getter]
@@ -672,7 +782,11 @@ pub struct TaskStep {
 impl TaskStep {
     /// The next step of `task`, which throws `exception` if there is one.
     pub fn new(task: Py<Task>, exception: Option<Py<PyAny>>) -> Self {
-        Self { task, exception, entered: false }
+        Self {
+            task,
+            exception,
+            entered: false,
+        }
     }
 }
 
@@ -689,7 +803,10 @@ fn step_entered(task: &Bound<'_, Task>, exception: Option<Py<PyAny>>) -> PyResul
 #[pymethods]
 impl TaskStep {
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
-        let exception = self.exception.as_ref().map(|exception| exception.clone_ref(py));
+        let exception = self
+            .exception
+            .as_ref()
+            .map(|exception| exception.clone_ref(py));
         match self.entered {
             true => Task::step(self.task.bind(py), exception),
             false => step_entered(self.task.bind(py), exception),
@@ -721,7 +838,9 @@ impl TaskWakeup {
 
     /// Whether `callback` is one of these for `task`.
     pub fn wakes(callback: &Bound<'_, PyAny>, task: &Py<Task>) -> bool {
-        callback.cast::<Self>().is_ok_and(|wakeup| wakeup.get().task.is(task))
+        callback
+            .cast::<Self>()
+            .is_ok_and(|wakeup| wakeup.get().task.is(task))
     }
 }
 

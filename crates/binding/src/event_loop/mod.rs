@@ -202,8 +202,11 @@ impl EventLoop {
             }
             Ok(!class.getattr(name)?.is(native.getattr(name)?))
         };
-        let overrides =
-            Overrides { call_soon: overridden("call_soon")?, call_at: overridden("call_at")?, time: overridden("time")? };
+        let overrides = Overrides {
+            call_soon: overridden("call_soon")?,
+            call_at: overridden("call_at")?,
+            time: overridden("time")?,
+        };
         slf.get().overrides.set(py, overrides);
         Ok(())
     }
@@ -216,7 +219,9 @@ impl EventLoop {
         let kernel = self.kernel.take(py);
         let watchers = self.registry.with(py, |registry| match &kernel {
             // The poller is about to be closed, and in a forked child its registrations are the parent's.
-            Some(kernel) if own && Arc::strong_count(kernel) > 1 => registry.remove_all(&kernel.poller),
+            Some(kernel) if own && Arc::strong_count(kernel) > 1 => {
+                registry.remove_all(&kernel.poller)
+            }
             _ => registry.take_all(),
         });
         for timer in &timers {
@@ -232,10 +237,16 @@ impl EventLoop {
 impl EventLoop {
     #[new]
     #[pyo3(signature = (*_args, **_options))]
-    fn new(py: Python<'_>, _args: &Bound<'_, PyTuple>, _options: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+    fn new(
+        py: Python<'_>,
+        _args: &Bound<'_, PyTuple>,
+        _options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
         fork::install().map_err(os_error)?;
-        let kernel =
-            Kernel { poller: Poller::new().map_err(os_error)?, remote: Remote::new().map_err(os_error)? };
+        let kernel = Kernel {
+            poller: Poller::new().map_err(os_error)?,
+            remote: Remote::new().map_err(os_error)?,
+        };
         let mut registry = Registry::new();
         let fd = std::os::fd::AsRawFd::as_raw_fd(&kernel.remote.fd());
         registry
@@ -270,7 +281,11 @@ impl EventLoop {
         Self::note_overrides(slf)
     }
 
-    fn __setattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn __setattr__(
+        slf: &Bound<'_, Self>,
+        name: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         set_attribute(slf, name, Some(value))
     }
 

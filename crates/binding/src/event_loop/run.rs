@@ -54,28 +54,47 @@ impl EventLoop {
         let this = slf.get();
         this.check_closed(py)?;
         if this.thread.get(py).is_some() {
-            return Err(PyRuntimeError::new_err("This event loop is already running"));
+            return Err(PyRuntimeError::new_err(
+                "This event loop is already running",
+            ));
         }
         let imports = imports(py)?;
-        if !imports.events.bind(py).call_method0(intern!(py, "_get_running_loop"))?.is_none() {
-            return Err(PyRuntimeError::new_err("Cannot run the event loop while another loop is running"));
+        if !imports
+            .events
+            .bind(py)
+            .call_method0(intern!(py, "_get_running_loop"))?
+            .is_none()
+        {
+            return Err(PyRuntimeError::new_err(
+                "Cannot run the event loop while another loop is running",
+            ));
         }
         Self::note_overrides(slf)?;
         this.adopt(py)?;
         this.unpolled_turns.set(py, UNPOLLED_TURNS); // the first turn looks at everything
-        slf.call_method1(intern!(py, "_set_coroutine_origin_tracking"), (this.debug(py),))?;
-        let hooks = imports.get_asyncgen_hooks.bind(py).call0()?.cast_into::<PyTuple>()?;
+        slf.call_method1(
+            intern!(py, "_set_coroutine_origin_tracking"),
+            (this.debug(py),),
+        )?;
+        let hooks = imports
+            .get_asyncgen_hooks
+            .bind(py)
+            .call0()?
+            .cast_into::<PyTuple>()?;
         let outcome = Self::run_hooked(slf);
         this.stopping.set(py, false);
         this.thread.set(py, None);
         let cleanup = [
             Self::leave_task(slf),
             set_running_loop(py, None),
-            slf.call_method1(intern!(py, "_set_coroutine_origin_tracking"), (false,)).map(drop),
+            slf.call_method1(intern!(py, "_set_coroutine_origin_tracking"), (false,))
+                .map(drop),
             imports.set_asyncgen_hooks.bind(py).call1(hooks).map(drop),
             slf.call_method0(intern!(py, "_end_signals")).map(drop),
         ];
-        cleanup.into_iter().fold(outcome, |outcome, step| outcome.and(step))
+        cleanup
+            .into_iter()
+            .fold(outcome, |outcome, step| outcome.and(step))
     }
 
     /// Stop after the turn that is running, or the next one.
@@ -85,14 +104,20 @@ impl EventLoop {
 
     /// One turn of the loop, whether or not it is running.
     fn _run_once(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let Some(kernel) = slf.get().kernel(slf.py()) else { return slf.get().check_closed(slf.py()) };
+        let Some(kernel) = slf.get().kernel(slf.py()) else {
+            return slf.get().check_closed(slf.py());
+        };
         Self::turn(slf, &kernel).and(Self::leave_task(slf))
     }
 }
 
 /// Makes `event_loop` (or none) the one that runs in this thread.
 fn set_running_loop(py: Python<'_>, event_loop: Option<&Bound<'_, EventLoop>>) -> PyResult<()> {
-    imports(py)?.events.bind(py).call_method1(intern!(py, "_set_running_loop"), (event_loop,)).map(drop)
+    imports(py)?
+        .events
+        .bind(py)
+        .call_method1(intern!(py, "_set_running_loop"), (event_loop,))
+        .map(drop)
 }
 
 impl EventLoop {
@@ -101,13 +126,21 @@ impl EventLoop {
         let this = slf.get();
         let imports = imports(py)?;
         let hooks = PyDict::new(py);
-        hooks.set_item("firstiter", slf.getattr(intern!(py, "_asyncgen_firstiter_hook"))?)?;
-        hooks.set_item("finalizer", slf.getattr(intern!(py, "_asyncgen_finalizer_hook"))?)?;
+        hooks.set_item(
+            "firstiter",
+            slf.getattr(intern!(py, "_asyncgen_firstiter_hook"))?,
+        )?;
+        hooks.set_item(
+            "finalizer",
+            slf.getattr(intern!(py, "_asyncgen_finalizer_hook"))?,
+        )?;
         imports.set_asyncgen_hooks.bind(py).call((), Some(&hooks))?;
         this.thread.set(py, Some(thread_ident()));
         set_running_loop(py, Some(slf))?;
         slf.call_method0(intern!(py, "_begin_signals"))?;
-        let Some(kernel) = this.kernel(py) else { return this.check_closed(py) };
+        let Some(kernel) = this.kernel(py) else {
+            return this.check_closed(py);
+        };
         loop {
             Self::turn(slf, &kernel)?;
             if this.stopping.get(py) {
@@ -122,8 +155,12 @@ impl EventLoop {
             return Ok(());
         }
         self.generation.set(py, riata_engine::fork::generation());
-        let Some(kernel) = self.kernel(py) else { return Ok(()) };
-        self.registry.with(py, |registry| registry.rebuild(&kernel.poller)).map_err(os_error)
+        let Some(kernel) = self.kernel(py) else {
+            return Ok(());
+        };
+        self.registry
+            .with(py, |registry| registry.rebuild(&kernel.poller))
+            .map_err(os_error)
     }
 
     fn turn(slf: &Bound<'_, Self>, kernel: &Arc<Kernel>) -> PyResult<()> {
@@ -178,7 +215,11 @@ impl EventLoop {
             return Ok(Patience::Unlimited);
         };
         let left = deadline.saturating_sub(Self::now(slf)?);
-        Ok(if left == Nanos(0) { Patience::None } else { Patience::For(left.min(LONGEST_POLL)) })
+        Ok(if left == Nanos(0) {
+            Patience::None
+        } else {
+            Patience::For(left.min(LONGEST_POLL))
+        })
     }
 
     fn poll(slf: &Bound<'_, Self>, kernel: &Arc<Kernel>, patience: Patience) -> PyResult<()> {
@@ -189,7 +230,10 @@ impl EventLoop {
         if patience != Patience::None {
             Self::leave_task(slf)?; // signal handlers may run
         }
-        let mut events = this.events.take(py).unwrap_or_else(|| Events::with_capacity(256));
+        let mut events = this
+            .events
+            .take(py)
+            .unwrap_or_else(|| Events::with_capacity(256));
         let waited = match patience {
             Patience::None => kernel.poller.wait(&mut events, Some(Nanos(0))),
             Patience::For(_) | Patience::Unlimited => {
@@ -233,10 +277,15 @@ impl EventLoop {
         });
         if stale {
             // The kernel reports what nobody can remove any more: a copy of a closed descriptor lives on somewhere.
-            this.registry.with(py, |registry| registry.rebuild(&kernel.poller)).map_err(os_error)?;
+            this.registry
+                .with(py, |registry| registry.rebuild(&kernel.poller))
+                .map_err(os_error)?;
         }
         for (key, readiness) in concerned {
-            let Some(watcher) = this.registry.with(py, |registry| registry.get(key).map(|w| w.clone_ref(py))) else {
+            let Some(watcher) = this
+                .registry
+                .with(py, |registry| registry.get(key).map(|w| w.clone_ref(py)))
+            else {
                 continue;
             };
             Self::tell(slf, watcher, readiness)?;
@@ -250,7 +299,9 @@ impl EventLoop {
             Watcher::Remote => Ok(()),
             Watcher::Reader(handle) | Watcher::Writer(handle) => {
                 if !handle.get().is_cancelled(py) {
-                    slf.get().ready.with(py, |ready| ready.push(Work::Handle(handle)));
+                    slf.get()
+                        .ready
+                        .with(py, |ready| ready.push(Work::Handle(handle)));
                 }
                 Ok(())
             }
@@ -264,11 +315,16 @@ impl EventLoop {
         if this.timers.with(py, |timers| timers.is_empty()) {
             return Ok(());
         }
-        let now = if this.overrides.get(py).time { Self::now(slf)? } else { monotonic() };
+        let now = if this.overrides.get(py).time {
+            Self::now(slf)?
+        } else {
+            monotonic()
+        };
         while let Some(timer) = this.timers.with(py, |timers| timers.pop_due(now)) {
             timer.get().set_key(py, None);
             let handle: Py<Handle> = timer.into_bound(py).into_super().unbind();
-            this.ready.with(py, |ready| ready.push(Work::Handle(handle)));
+            this.ready
+                .with(py, |ready| ready.push(Work::Handle(handle)));
             this.stats.with(py, |stats| stats.timers += 1);
         }
         Ok(())
@@ -305,7 +361,9 @@ impl EventLoop {
         let took = Self::now(slf)?.saturating_sub(before).as_secs_f64();
         this.current_handle.set(py, None);
         outcome?;
-        let limit: f64 = slf.getattr(intern!(py, "slow_callback_duration"))?.extract()?;
+        let limit: f64 = slf
+            .getattr(intern!(py, "slow_callback_duration"))?
+            .extract()?;
         if took >= limit {
             warn_slow(slf, &again, took)?;
         }
@@ -321,19 +379,25 @@ impl EventLoop {
         let py = slf.py();
         let this = slf.get();
         let failed = match work {
-            Work::Step(task) => match Self::step(slf, task.bind(py), |task| Task::run_step(task, None)) {
-                Ok(()) => return Ok(()),
-                Err(error) => (Work::Step(task), error),
-            },
+            Work::Step(task) => {
+                match Self::step(slf, task.bind(py), |task| Task::run_step(task, None)) {
+                    Ok(()) => return Ok(()),
+                    Err(error) => (Work::Step(task), error),
+                }
+            }
             Work::Wake(task, future) => {
-                match Self::step(slf, task.bind(py), |task| Task::run_wakeup(task, future.bind(py))) {
+                match Self::step(slf, task.bind(py), |task| {
+                    Task::run_wakeup(task, future.bind(py))
+                }) {
                     Ok(()) => return Ok(()),
                     Err(error) => (Work::Wake(task, future), error),
                 }
             }
             Work::Throw(task, exception) => {
                 let thrown = exception.clone_ref(py);
-                match Self::step(slf, task.bind(py), |task| Task::run_step(task, Some(thrown))) {
+                match Self::step(slf, task.bind(py), |task| {
+                    Task::run_step(task, Some(thrown))
+                }) {
                     Ok(()) => return Ok(()),
                     Err(error) => (Work::Throw(task, exception), error),
                 }
@@ -347,20 +411,29 @@ impl EventLoop {
                 return Handle::run(handle.bind(py));
             }
             Work::ForeignHandle(handle) => {
-                if handle.getattr(py, intern!(py, "_cancelled"))?.is_truthy(py)? {
+                if handle
+                    .getattr(py, intern!(py, "_cancelled"))?
+                    .is_truthy(py)?
+                {
                     return Ok(());
                 }
                 this.stats.with(py, |stats| stats.callbacks += 1);
                 Self::leave_task(slf)?;
                 return handle.call_method0(py, intern!(py, "_run")).map(drop);
             }
-            Work::Callback { callback, future, context } => {
+            Work::Callback {
+                callback,
+                future,
+                context,
+            } => {
                 this.stats.with(py, |stats| stats.callbacks += 1);
                 Self::leave_task(slf)?;
                 let outcome = {
                     let context = context.bind(py);
                     if crate::context::is_exact(context) {
-                        crate::context::run_in(context, || callback.bind(py).call1((&future,)).map(drop))
+                        crate::context::run_in(context, || {
+                            callback.bind(py).call1((&future,)).map(drop)
+                        })
                     } else {
                         let args = PyTuple::new(py, [future.bind(py)])?;
                         crate::handle::run_in_stand_in(context, callback.bind(py), &args).map(drop)
@@ -368,7 +441,14 @@ impl EventLoop {
                 };
                 match outcome {
                     Ok(()) => return Ok(()),
-                    Err(error) => (Work::Callback { callback, future, context }, error),
+                    Err(error) => (
+                        Work::Callback {
+                            callback,
+                            future,
+                            context,
+                        },
+                        error,
+                    ),
                 }
             }
         };
@@ -379,12 +459,16 @@ impl EventLoop {
     #[cold]
     fn report(slf: &Bound<'_, Self>, work: Work, error: PyErr) -> PyResult<()> {
         let py = slf.py();
-        if error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py) {
+        if error.is_instance_of::<PySystemExit>(py)
+            || error.is_instance_of::<PyKeyboardInterrupt>(py)
+        {
             return Err(error);
         }
         let handle = work.to_handle(slf)?;
         let callback = handle.getattr(intern!(py, "_callback"))?;
-        let args = handle.getattr(intern!(py, "_args"))?.cast_into::<PyTuple>()?;
+        let args = handle
+            .getattr(intern!(py, "_args"))?
+            .cast_into::<PyTuple>()?;
         Handle::report(&handle, &callback, &args, slf.as_any(), error)
     }
 

@@ -12,8 +12,13 @@ use crate::handle::{Handle, TimerHandle};
 
 impl EventLoop {
     /// Debug mode's look at a callback: coroutines and what cannot be called are refused.
-    fn check_callback(slf: &Bound<'_, Self>, callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
-        slf.call_method1(intern!(slf.py(), "_check_callback"), (callback, method)).map(drop)
+    fn check_callback(
+        slf: &Bound<'_, Self>,
+        callback: &Bound<'_, PyAny>,
+        method: &str,
+    ) -> PyResult<()> {
+        slf.call_method1(intern!(slf.py(), "_check_callback"), (callback, method))
+            .map(drop)
     }
 
     /// A timer for `when`, in seconds on the loop's clock.
@@ -32,10 +37,16 @@ impl EventLoop {
             this.check_thread(py)?;
             Self::check_callback(slf, &callback, method)?;
         }
-        let timer = TimerHandle::create(Handle::new(LoopRef::of(slf), callback, args, context)?, when, py)?;
+        let timer = TimerHandle::create(
+            Handle::new(LoopRef::of(slf), callback, args, context)?,
+            when,
+            py,
+        )?;
         let waiting = timer.clone().unbind();
         // asyncio's comparisons let a time that is not a number come at once; so does this conversion.
-        let key = this.timers.with(py, |timers| timers.insert(Nanos::not_before_secs_f64(when), waiting));
+        let key = this.timers.with(py, |timers| {
+            timers.insert(Nanos::not_before_secs_f64(when), waiting)
+        });
         timer.get().set_key(py, Some(key));
         Ok(timer)
     }
@@ -66,7 +77,9 @@ impl EventLoop {
             Self::check_callback(slf, &callback, "call_soon")?;
         }
         let handle = Bound::new(py, Handle::new(LoopRef::of(slf), callback, args, context)?)?;
-        this.ready.with(py, |ready| ready.push(Work::Handle(handle.clone().unbind())));
+        this.ready.with(py, |ready| {
+            ready.push(Work::Handle(handle.clone().unbind()))
+        });
         Ok(handle)
     }
 
@@ -111,7 +124,9 @@ impl EventLoop {
             all.extend(args.iter());
             let options = PyDict::new(py);
             options.set_item(intern!(py, "context"), context)?;
-            return slf.getattr(intern!(py, "call_at"))?.call(PyTuple::new(py, all)?, Some(&options));
+            return slf
+                .getattr(intern!(py, "call_at"))?
+                .call(PyTuple::new(py, all)?, Some(&options));
         }
         let now = monotonic().as_secs_f64();
         let when = match delay.extract::<f64>() {
@@ -140,7 +155,10 @@ impl EventLoop {
 
     /// Add a Handle that asyncio's own code made.
     fn _add_callback(&self, py: Python<'_>, handle: Py<PyAny>) -> PyResult<()> {
-        if !handle.getattr(py, intern!(py, "_cancelled"))?.is_truthy(py)? {
+        if !handle
+            .getattr(py, intern!(py, "_cancelled"))?
+            .is_truthy(py)?
+        {
             self.ready.with(py, |ready| ready.push(work_of(py, handle)));
         }
         Ok(())
@@ -148,7 +166,10 @@ impl EventLoop {
 
     /// Add a Handle that asyncio's own code made, from a signal handler or another thread.
     fn _add_callback_signalsafe(&self, py: Python<'_>, handle: Py<PyAny>) -> PyResult<()> {
-        if !handle.getattr(py, intern!(py, "_cancelled"))?.is_truthy(py)? {
+        if !handle
+            .getattr(py, intern!(py, "_cancelled"))?
+            .is_truthy(py)?
+        {
             self.push_threadsafe(py, work_of(py, handle))?;
         }
         Ok(())

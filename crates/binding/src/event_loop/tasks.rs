@@ -29,8 +29,13 @@ impl EventLoop {
     ///
     /// Raises TypeError for what cannot be called.
     fn set_task_factory(&self, py: Python<'_>, factory: Option<Bound<'_, PyAny>>) -> PyResult<()> {
-        if factory.as_ref().is_some_and(|factory| !factory.is_callable()) {
-            return Err(PyTypeError::new_err("task factory must be a callable or None"));
+        if factory
+            .as_ref()
+            .is_some_and(|factory| !factory.is_callable())
+        {
+            return Err(PyTypeError::new_err(
+                "task factory must be a callable or None",
+            ));
         }
         self.task_factory.set(py, factory.map(Bound::unbind));
         Ok(())
@@ -59,7 +64,10 @@ impl EventLoop {
 ///
 /// # Errors
 /// TypeError for what is no coroutine, and for keywords that asyncio refuses; RuntimeError when the loop is closed.
-pub fn create_task<'py>(slf: &Bound<'py, EventLoop>, call: &FastCall<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+pub fn create_task<'py>(
+    slf: &Bound<'py, EventLoop>,
+    call: &FastCall<'_, 'py>,
+) -> PyResult<Bound<'py, PyAny>> {
     let py = slf.py();
     let this = slf.get();
     this.check_closed(py)?;
@@ -70,7 +78,9 @@ pub fn create_task<'py>(slf: &Bound<'py, EventLoop>, call: &FastCall<'_, 'py>) -
             options.name = Some(value.to_owned());
         } else if is_named(&keyword, intern!(py, "context"))? {
             options.context = Some(value.to_owned());
-        } else if is_named(&keyword, intern!(py, "eager_start"))? && interop::version(py)?.create_task_is_open {
+        } else if is_named(&keyword, intern!(py, "eager_start"))?
+            && interop::version(py)?.create_task_is_open
+        {
             options.eager_start = value.is_truthy()?;
         } else {
             native = false;
@@ -90,6 +100,9 @@ pub fn create_task<'py>(slf: &Bound<'py, EventLoop>, call: &FastCall<'_, 'py>) -
     }
     let mut all = vec![slf.clone().into_any()];
     all.extend(call.positional().map(|argument| argument.to_owned()));
-    let create = imports(py)?.base_event_loop.bind(py).getattr(intern!(py, "create_task"))?;
+    let create = imports(py)?
+        .base_event_loop
+        .bind(py)
+        .getattr(intern!(py, "create_task"))?;
     create.call(PyTuple::new(py, all)?, Some(&keywords))
 }

@@ -69,7 +69,10 @@ pub fn descriptor(object: &Bound<'_, PyAny>) -> PyResult<i32> {
             .call_method0(intern!(py, "fileno"))
             .and_then(|fd| fd.extract())
             .map_err(|error| {
-                let text = object.repr().map(|text| text.to_string_lossy().into_owned()).unwrap_or_default();
+                let text = object
+                    .repr()
+                    .map(|text| text.to_string_lossy().into_owned())
+                    .unwrap_or_default();
                 let wrong = PyValueError::new_err(format!("Invalid file object: {text}"));
                 wrong.set_cause(py, Some(error));
                 wrong
@@ -77,7 +80,9 @@ pub fn descriptor(object: &Bound<'_, PyAny>) -> PyResult<i32> {
     };
     match i32::try_from(fd) {
         Ok(fd) if fd >= 0 => Ok(fd),
-        _ => Err(PyValueError::new_err(format!("Invalid file descriptor: {fd}"))),
+        _ => Err(PyValueError::new_err(format!(
+            "Invalid file descriptor: {fd}"
+        ))),
     }
 }
 
@@ -106,21 +111,31 @@ impl EventLoop {
         let fd = descriptor(fd)?;
         let handle = Bound::new(py, Handle::new(LoopRef::of(slf), callback, args, None)?)?;
         this.unwatch(py, fd, side)?;
-        let Some(kernel) = this.kernel(py) else { return Ok(handle) };
+        let Some(kernel) = this.kernel(py) else {
+            return Ok(handle);
+        };
         let watcher = match side {
             Side::Reader => Watcher::Reader(handle.clone().unbind()),
             Side::Writer => Watcher::Writer(handle.clone().unbind()),
         };
-        let added = this.registry.with(py, |registry| registry.add(&kernel.poller, fd, side.interest(), watcher));
+        let added = this.registry.with(py, |registry| {
+            registry.add(&kernel.poller, fd, side.interest(), watcher)
+        });
         added.map_err(|rejected| os_error(rejected.error))?;
         Ok(handle)
     }
 
     /// Ends a callback; false when there was none.
     fn unwatch(&self, py: Python<'_>, fd: i32, side: Side) -> PyResult<bool> {
-        let Some(key) = self.find_side(py, fd, side) else { return Ok(false) };
-        let Some(kernel) = self.kernel(py) else { return Ok(false) };
-        let watcher = self.registry.with(py, |registry| registry.remove(&kernel.poller, key));
+        let Some(key) = self.find_side(py, fd, side) else {
+            return Ok(false);
+        };
+        let Some(kernel) = self.kernel(py) else {
+            return Ok(false);
+        };
+        let watcher = self
+            .registry
+            .with(py, |registry| registry.remove(&kernel.poller, key));
         match watcher {
             Some(Watcher::Reader(handle) | Watcher::Writer(handle)) => {
                 handle.call_method0(py, intern!(py, "cancel"))?;

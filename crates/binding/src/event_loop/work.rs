@@ -42,17 +42,33 @@ impl Work {
             Self::ForeignHandle(handle) => (handle.getattr(py, intern!(py, "_run"))?, vec![], None),
             Self::Step(task) => {
                 let context = task.get().context(py);
-                (Py::new(py, TaskStep::new(task, None))?.into_any(), vec![], context)
+                (
+                    Py::new(py, TaskStep::new(task, None))?.into_any(),
+                    vec![],
+                    context,
+                )
             }
             Self::Throw(task, exception) => {
                 let context = task.get().context(py);
-                (Py::new(py, TaskStep::new(task, Some(exception)))?.into_any(), vec![], context)
+                (
+                    Py::new(py, TaskStep::new(task, Some(exception)))?.into_any(),
+                    vec![],
+                    context,
+                )
             }
             Self::Wake(task, future) => {
                 let context = task.get().context(py);
-                (Py::new(py, TaskWakeup::new(task))?.into_any(), vec![future], context)
+                (
+                    Py::new(py, TaskWakeup::new(task))?.into_any(),
+                    vec![future],
+                    context,
+                )
             }
-            Self::Callback { callback, future, context } => (callback, vec![future], Some(context)),
+            Self::Callback {
+                callback,
+                future,
+                context,
+            } => (callback, vec![future], Some(context)),
         })
     }
 
@@ -62,9 +78,15 @@ impl Work {
             Self::Handle(handle) => Self::Handle(handle.clone_ref(py)),
             Self::ForeignHandle(handle) => Self::ForeignHandle(handle.clone_ref(py)),
             Self::Step(task) => Self::Step(task.clone_ref(py)),
-            Self::Throw(task, exception) => Self::Throw(task.clone_ref(py), exception.clone_ref(py)),
+            Self::Throw(task, exception) => {
+                Self::Throw(task.clone_ref(py), exception.clone_ref(py))
+            }
             Self::Wake(task, future) => Self::Wake(task.clone_ref(py), future.clone_ref(py)),
-            Self::Callback { callback, future, context } => Self::Callback {
+            Self::Callback {
+                callback,
+                future,
+                context,
+            } => Self::Callback {
                 callback: callback.clone_ref(py),
                 future: future.clone_ref(py),
                 context: context.clone_ref(py),
@@ -73,7 +95,10 @@ impl Work {
     }
 
     /// A handle that looks like the one asyncio would have made: for reports.
-    pub fn to_handle<'py>(&self, event_loop: &Bound<'py, EventLoop>) -> PyResult<Bound<'py, PyAny>> {
+    pub fn to_handle<'py>(
+        &self,
+        event_loop: &Bound<'py, EventLoop>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let py = event_loop.py();
         match self {
             Self::Handle(handle) => return Ok(handle.bind(py).clone().into_any()),
@@ -82,7 +107,12 @@ impl Work {
         }
         let (callback, args, context) = self.clone_ref(py).into_call(py)?;
         let args = PyTuple::new(py, args)?;
-        let handle = Handle::new(LoopRef::of(event_loop), callback.into_bound(py), args, context.map(|c| c.into_bound(py)))?;
+        let handle = Handle::new(
+            LoopRef::of(event_loop),
+            callback.into_bound(py),
+            args,
+            context.map(|c| c.into_bound(py)),
+        )?;
         Ok(Bound::new(py, handle)?.into_any())
     }
 
@@ -94,7 +124,11 @@ impl Work {
             Self::Step(task) => visit.call(task),
             Self::Throw(task, exception) => visit.call(task).and_then(|()| visit.call(exception)),
             Self::Wake(task, future) => visit.call(task).and_then(|()| visit.call(future)),
-            Self::Callback { callback, future, context } => {
+            Self::Callback {
+                callback,
+                future,
+                context,
+            } => {
                 visit.call(callback)?;
                 visit.call(future)?;
                 visit.call(context)
@@ -164,7 +198,10 @@ impl LoopRef {
         match self {
             Self::None => Ok(false),
             Self::Native(native) => Ok(native.get().debug(py)),
-            Self::Foreign(foreign) => foreign.bind(py).call_method0(intern!(py, "get_debug"))?.is_truthy(),
+            Self::Foreign(foreign) => foreign
+                .bind(py)
+                .call_method0(intern!(py, "get_debug"))?
+                .is_truthy(),
         }
     }
 
@@ -176,7 +213,9 @@ impl LoopRef {
     #[inline]
     pub fn push(&self, py: Python<'_>, work: Work) -> PyResult<()> {
         match self {
-            Self::Native(native) if !native.get().overrides_call_soon(py) => native.get().push_checked(py, work),
+            Self::Native(native) if !native.get().overrides_call_soon(py) => {
+                native.get().push_checked(py, work)
+            }
             Self::None => Ok(()),
             _ => {
                 let (callback, args, context) = work.into_call(py)?;
@@ -187,7 +226,9 @@ impl LoopRef {
                     options.set_item(intern!(py, "context"), context)?;
                 }
                 let call_soon = self.object(py).getattr(intern!(py, "call_soon"))?;
-                call_soon.call(PyTuple::new(py, all)?, Some(&options)).map(drop)
+                call_soon
+                    .call(PyTuple::new(py, all)?, Some(&options))
+                    .map(drop)
             }
         }
     }
@@ -209,5 +250,9 @@ pub fn warn_slow(event_loop: &Bound<'_, EventLoop>, work: &Work, seconds: f64) -
     let handle = work.to_handle(event_loop)?;
     let text = imports.format_handle.bind(py).call1((handle,))?;
     let format = "Executing %s took %.3f seconds";
-    imports.logger.bind(py).call_method1(intern!(py, "warning"), (format, text, seconds)).map(drop)
+    imports
+        .logger
+        .bind(py)
+        .call_method1(intern!(py, "warning"), (format, text, seconds))
+        .map(drop)
 }

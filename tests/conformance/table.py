@@ -34,6 +34,11 @@ def table(by_python: Mapping[str, Sequence[Verdict]]) -> str:
         for python in pythons
     ]
     lines.append(f"{'all':<{name_width}}" + "".join("  " + _cells(total) for total in totals))
+    for python, verdicts in by_python.items():
+        both = sorted({f"{one.job.file} {test}" for one in verdicts for test in one.asyncio_fails})
+        if both:
+            lines.append(f"\nasyncio fails these too on Python {python}; they are run, and counted in no other column:")
+            lines.extend(f"    {test}" for test in both)
     return "\n".join(lines)
 
 

@@ -96,6 +96,7 @@ def test_every_list_can_be_read(file: object) -> None:
         ('[[entry]]\ntests = ["A.a"]\noutcome = "maybe"\nreason = "some good reason"', "outcome"),
         ('[[entry]]\ntests = ["A.a"]\noutcome = "fails"\nreason = "some good reason"\nwhy = 1', "unknown keys"),
     ],
+    ids=["no reason", "no tests", "no outcome", "unknown key"],
 )
 def test_an_entry_must_say_what_it_must(
     text: str, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -8,6 +8,7 @@ subclass of WeakSet with an `__iter__` of its own.
 from __future__ import annotations
 
 import asyncio.tasks
+import sys
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -33,10 +34,10 @@ class _Probe:
 
 def hidden_sets() -> list[weakref.WeakSet[Any]]:
     """The weak sets that `asyncio.all_tasks` of this Python reads, as far as native tasks belong in them."""
-    for name in ("_scheduled_tasks", "_all_tasks"):  # 3.12 and 3.13; 3.11
-        found = getattr(asyncio.tasks, name, None)
-        if isinstance(found, weakref.WeakSet):
-            return [found]
+    if sys.version_info < (3, 12):
+        return [asyncio.tasks._all_tasks]
+    if sys.version_info < (3, 14):
+        return [asyncio.tasks._scheduled_tasks]
     probe = _Probe()
     asyncio.tasks._register_task(probe)  # type: ignore[arg-type]
     try:

@@ -84,9 +84,10 @@ unsafe extern "C" fn create_task_raw(
     positional: ffi::Py_ssize_t,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    // SAFETY: B6: called by the interpreter, through a descriptor that has checked `slf` to be an EventLoop, with
-    // `positional` values followed by one for each of `names`.
+    // SAFETY: B6: called by the interpreter, with the GIL held.
     let py = unsafe { Python::assume_attached() };
+    // SAFETY: B6: through a descriptor that has checked `slf` to be an EventLoop, with `positional`
+    // values followed by one for each of `names`.
     let outcome = catch_unwind(AssertUnwindSafe(|| unsafe {
         let names =
             (!names.is_null()).then(|| Borrowed::from_ptr(py, names).cast_unchecked::<PyTuple>());

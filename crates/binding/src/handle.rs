@@ -9,7 +9,7 @@ use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyFloat, PyTuple};
 use riata_engine::timers::TimerKey;
 
 use crate::cell::GilCell;
@@ -335,6 +335,8 @@ impl Handle {
 pub struct TimerHandle {
     /// Seconds on the loop's clock, as the program gave them.
     when: f64,
+    /// The object itself, where that is no float.
+    given: Option<Py<PyAny>>,
     /// Where it waits; None before, after and once cancelled.
     key: GilCell<Option<TimerKey>>,
 }
@@ -342,13 +344,40 @@ pub struct TimerHandle {
 impl TimerHandle {
     /// A timer handle for the absolute time `when`, in seconds.
     pub fn create<'py>(handle: Handle, when: f64, py: Python<'py>) -> PyResult<Bound<'py, Self>> {
-        Bound::new(
-            py,
-            PyClassInitializer::from(handle).add_subclass(Self {
-                when,
-                key: GilCell::new(None),
-            }),
-        )
+        Bound::new(py, Self::initializer(handle, when, None))
+    }
+
+    /// The same for a time given as an object, which `when()` gives back as it is.
+    pub fn create_given<'py>(
+        handle: Handle,
+        when: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
+        Bound::new(when.py(), Self::initializer_given(handle, when)?)
+    }
+
+    fn initializer(
+        handle: Handle,
+        when: f64,
+        given: Option<Py<PyAny>>,
+    ) -> PyClassInitializer<Self> {
+        PyClassInitializer::from(handle).add_subclass(Self {
+            when,
+            given,
+            key: GilCell::new(None),
+        })
+    }
+
+    fn initializer_given(
+        handle: Handle,
+        when: &Bound<'_, PyAny>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let given = (!when.is_exact_instance_of::<PyFloat>()).then(|| when.clone().unbind());
+        Ok(Self::initializer(handle, when.extract()?, given))
+    }
+
+    /// The time in seconds on the loop's clock.
+    pub fn seconds(&self) -> f64 {
+        self.when
     }
 
     /// Notes where it waits, or that it does no longer.
@@ -393,22 +422,22 @@ impl TimerHandle {
     #[new]
     #[pyo3(signature = (when, callback, args, r#loop, context = None))]
     fn create_py<'py>(
-        when: f64,
+        when: &Bound<'py, PyAny>,
         callback: Bound<'py, PyAny>,
         args: &Bound<'py, PyAny>,
         r#loop: &Bound<'py, PyAny>,
         context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<PyClassInitializer<Self>> {
         let handle = Handle::new(LoopRef::new(r#loop), callback, to_tuple(args)?, context)?;
-        Ok(PyClassInitializer::from(handle).add_subclass(Self {
-            when,
-            key: GilCell::new(None),
-        }))
+        Self::initializer_given(handle, when)
     }
 
     /// Return the scheduled time: an absolute timestamp in seconds on the clock of `loop.time()`.
-    fn when(&self) -> f64 {
-        self.when
+    fn when<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        match &self.given {
+            Some(given) => given.bind(py).clone(),
+            None => PyFloat::new(py, self.when).into_any(),
+        }
     }
 
     /// Cancel the callback and forget it at once: a cancelled timer costs no memory.
@@ -435,8 +464,8 @@ impl TimerHandle {
     }
 
     #[getter]
-    fn _when(&self) -> f64 {
-        self.when
+    fn _when<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.when(py)
     }
 
     #[getter]
@@ -452,8 +481,12 @@ impl TimerHandle {
             .call_method1(intern!(slf.py(), "_repr_info"), (slf,))
     }
 
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.given)
+    }
+
     fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
-        self.when.into_pyobject(py)?.hash()
+        self.when(py).hash()
     }
 
     fn __richcmp__(

@@ -51,15 +51,22 @@ static VERSION: PyOnceLock<Version> = PyOnceLock::new();
 pub fn version(py: Python<'_>) -> PyResult<&'static Version> {
     VERSION.get_or_try_init(py, || {
         let tasks = py.import("asyncio.tasks")?;
-        let current = match tasks.getattr("_current_tasks") {
-            Ok(entries) => CurrentTask::Dict(entries.cast_into::<PyDict>()?.unbind()),
-            Err(_) => CurrentTask::Swap(
+        let info = py.version_info();
+        // 3.14 still has a dictionary of that name, for asyncio's pure Python tasks alone.
+        let current = if info >= (3, 14) {
+            CurrentTask::Swap(
                 py.import("_asyncio")?
                     .getattr("_swap_current_task")?
                     .unbind(),
-            ),
+            )
+        } else {
+            CurrentTask::Dict(
+                tasks
+                    .getattr("_current_tasks")?
+                    .cast_into::<PyDict>()?
+                    .unbind(),
+            )
         };
-        let info = py.version_info();
         Ok(Version {
             current,
             eager_start: info >= (3, 12),

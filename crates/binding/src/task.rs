@@ -267,7 +267,7 @@ impl Task {
         let this = slf.get();
         let future = slf.as_super();
         if future.get().is_done(py) {
-            let exception = exception.map_or_else(|| py.None(), |exception| exception);
+            let exception = exception.unwrap_or_else(|| py.None());
             let text = format!(
                 "_step(): already done: {} {}",
                 slf.repr()?.to_string_lossy(),

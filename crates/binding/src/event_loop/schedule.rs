@@ -21,34 +21,31 @@ impl EventLoop {
             .map(drop)
     }
 
-    /// A timer for `when`, in seconds on the loop's clock.
-    fn schedule_at<'py>(
-        slf: &Bound<'py, Self>,
-        when: f64,
-        callback: Bound<'py, PyAny>,
-        args: Bound<'py, PyTuple>,
-        context: Option<Bound<'py, PyAny>>,
-        method: &str,
-    ) -> PyResult<Bound<'py, TimerHandle>> {
+    /// Starts a timer.
+    fn start_timer(slf: &Bound<'_, Self>, timer: &Bound<'_, TimerHandle>) {
         let py = slf.py();
-        let this = slf.get();
-        this.check_closed(py)?;
-        if this.debug(py) {
-            this.check_thread(py)?;
-            Self::check_callback(slf, &callback, method)?;
-        }
-        let timer = TimerHandle::create(
-            Handle::new(LoopRef::of(slf), callback, args, context)?,
-            when,
-            py,
-        )?;
         let waiting = timer.clone().unbind();
         // asyncio's comparisons let a time that is not a number come at once; so does this conversion.
-        let key = this.timers.with(py, |timers| {
-            timers.insert(Nanos::not_before_secs_f64(when), waiting)
-        });
+        let deadline = Nanos::not_before_secs_f64(timer.get().seconds());
+        let key = slf
+            .get()
+            .timers
+            .with(py, |timers| timers.insert(deadline, waiting));
         timer.get().set_key(py, Some(key));
-        Ok(timer)
+    }
+
+    fn check_timer(
+        slf: &Bound<'_, Self>,
+        callback: &Bound<'_, PyAny>,
+        method: &str,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        slf.get().check_closed(py)?;
+        if slf.get().debug(py) {
+            slf.get().check_thread(py)?;
+            Self::check_callback(slf, callback, method)?;
+        }
+        Ok(())
     }
 }
 
@@ -133,7 +130,14 @@ impl EventLoop {
             Ok(delay) => now + delay,
             Err(_) => now.into_pyobject(py)?.add(delay)?.extract()?,
         };
-        Ok(Self::schedule_at(slf, when, callback, args, context, "call_later")?.into_any())
+        Self::check_timer(slf, &callback, "call_later")?;
+        let timer = TimerHandle::create(
+            Handle::new(LoopRef::of(slf), callback, args, context)?,
+            when,
+            py,
+        )?;
+        Self::start_timer(slf, &timer);
+        Ok(timer.into_any())
     }
 
     /// Arrange for `callback(*args)` to be called at `when`, in seconds on the loop's clock, in `context`.
@@ -150,7 +154,11 @@ impl EventLoop {
         if when.is_none() {
             return Err(PyTypeError::new_err("when cannot be None"));
         }
-        Self::schedule_at(slf, when.extract()?, callback, args, context, "call_at")
+        Self::check_timer(slf, &callback, "call_at")?;
+        let handle = Handle::new(LoopRef::of(slf), callback, args, context)?;
+        let timer = TimerHandle::create_given(handle, when)?;
+        Self::start_timer(slf, &timer);
+        Ok(timer)
     }
 
     /// Add a Handle that asyncio's own code made.

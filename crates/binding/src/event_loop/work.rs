@@ -33,10 +33,13 @@ pub enum Work {
     },
 }
 
+/// Callback, arguments and context.
+type Call = (Py<PyAny>, Vec<Py<PyAny>>, Option<Py<PyAny>>);
+
 impl Work {
     /// The same as a call: callback, arguments and context, for a loop that is not ours, or one whose `call_soon`
     /// is overridden.
-    fn into_call(self, py: Python<'_>) -> PyResult<(Py<PyAny>, Vec<Py<PyAny>>, Option<Py<PyAny>>)> {
+    fn into_call(self, py: Python<'_>) -> PyResult<Call> {
         Ok(match self {
             Self::Handle(handle) => (handle.getattr(py, intern!(py, "_run"))?, vec![], None),
             Self::ForeignHandle(handle) => (handle.getattr(py, intern!(py, "_run"))?, vec![], None),

@@ -8,11 +8,12 @@ as it works on a selector: so each Python version gets exactly the arguments, ch
 from __future__ import annotations
 
 import concurrent.futures
+import selectors
 import signal
 import socket
 import sys
 import threading
-from asyncio import unix_events
+from asyncio import constants, sslproto, unix_events
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,21 @@ _getaddrinfo = socket.getaddrinfo
 
 class _Driver:
     """Stands where asyncio's code expects a selector: the native loop watches descriptors itself."""
+
+    def __init__(self, events_of: Callable[[Any], int]) -> None:
+        self._events_of = events_of
+
+    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
+        """What is watched of `fileobj`: the texts of asyncio's datagram transports ask.
+
+        Raises:
+            KeyError: nothing is.
+        """
+        events = self._events_of(fileobj)
+        if not events:
+            raise KeyError(f"{fileobj!r} is not registered")
+        fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+        return selectors.SelectorKey(fileobj, fd, events, None)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -40,7 +56,7 @@ class Loop(_native.EventLoop, unix_events._UnixSelectorEventLoop):
 
     def __init__(self) -> None:
         self._wakeup_fd_before: int | None = None
-        super().__init__(_Driver())
+        super().__init__(_Driver(self._watched_events))
         self._note_overrides()
 
     def close(self) -> None:
@@ -110,6 +126,49 @@ class Loop(_native.EventLoop, unix_events._UnixSelectorEventLoop):
         if removed and not self._signal_handlers and self._wakeup_fd_before is not None and self._csock is not None:
             signal.set_wakeup_fd(self._csock.fileno(), warn_on_full_buffer=False)
         return removed
+
+    # Transports: TCP and Unix streams are native (`_make_socket_transport`), and TLS is asyncio's over them.
+
+    def _make_ssl_transport(  # type: ignore[no-untyped-def]
+        self,
+        rawsock,
+        protocol,
+        sslcontext,
+        waiter=None,
+        *,
+        server_side=False,
+        server_hostname=None,
+        extra=None,
+        server=None,
+        ssl_handshake_timeout=constants.SSL_HANDSHAKE_TIMEOUT,
+        ssl_shutdown_timeout=constants.SSL_SHUTDOWN_TIMEOUT,
+        context=None,
+    ):
+        self._ensure_fd_no_transport(rawsock)
+        ssl_protocol = sslproto.SSLProtocol(
+            self,
+            protocol,
+            sslcontext,
+            waiter,
+            server_side,
+            server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
+        self._make_socket_transport(rawsock, ssl_protocol, extra=extra, server=server, context=context)
+        return ssl_protocol._app_transport
+
+    async def _sendfile_native(self, transp, file, offset, count):  # type: ignore[no-untyped-def]
+        resume_reading = transp.is_reading()
+        transp.pause_reading()
+        # Until it is reset, the waiter stands for the loan of the descriptor.
+        await transp._make_empty_waiter()
+        try:
+            return await self.sock_sendfile(transp._sock, file, offset, count, fallback=False)
+        finally:
+            transp._reset_empty_waiter()
+            if resume_reading:
+                transp.resume_reading()
 
     # Names.
 
@@ -206,5 +265,3 @@ def new_event_loop() -> Loop:
         OSError: the kernel refused a descriptor (EMFILE, ENFILE, ENOMEM).
     """
     return Loop()
-
-

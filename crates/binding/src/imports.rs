@@ -52,6 +52,18 @@ pub struct Imports {
     pub set_asyncgen_hooks: Py<PyAny>,
     /// `types.GenericAlias`
     pub generic_alias: Py<PyAny>,
+    /// `socket.socket`
+    pub socket: Py<PyAny>,
+    /// `asyncio.trsock.TransportSocket`
+    pub transport_socket: Py<PyAny>,
+    /// `asyncio.protocols.BufferedProtocol`
+    pub buffered_protocol: Py<PyAny>,
+    /// `asyncio.selector_events._SelectorSocketTransport`
+    pub selector_socket_transport: Py<PyAny>,
+    /// `asyncio.constants._SendfileMode.TRY_NATIVE`
+    pub sendfile_try_native: Py<PyAny>,
+    /// `asyncio.futures._set_result_unless_cancelled`
+    pub set_result_unless_cancelled: Py<PyAny>,
 }
 
 static IMPORTS: PyOnceLock<Imports> = PyOnceLock::new();
@@ -113,6 +125,16 @@ fn load(py: Python<'_>) -> PyResult<Imports> {
         get_asyncgen_hooks: import("sys", "get_asyncgen_hooks")?,
         set_asyncgen_hooks: import("sys", "set_asyncgen_hooks")?,
         generic_alias: import("types", "GenericAlias")?,
+        socket: import("socket", "socket")?,
+        transport_socket: import("asyncio.trsock", "TransportSocket")?,
+        buffered_protocol: import("asyncio.protocols", "BufferedProtocol")?,
+        selector_socket_transport: import("asyncio.selector_events", "_SelectorSocketTransport")?,
+        sendfile_try_native: py
+            .import("asyncio.constants")?
+            .getattr("_SendfileMode")?
+            .getattr("TRY_NATIVE")?
+            .unbind(),
+        set_result_unless_cancelled: import("asyncio.futures", "_set_result_unless_cancelled")?,
     })
 }
 

@@ -30,6 +30,14 @@ pub struct Version {
     pub uncancel_clears: bool,
     /// Futures note who awaits them.
     pub awaited_by: bool,
+    /// `Server._attach` and `_detach` are given the transport (3.13 and later).
+    pub server_takes_transport: bool,
+    /// `writelines` is `write` of all joined.
+    pub writelines_joins: bool,
+    /// How a transport calls what it takes.
+    pub bytes_like_text: &'static str,
+    /// An accept loop takes one connection more than the backlog.
+    pub accepts_one_more: bool,
     /// A StopIteration set as an exception becomes a RuntimeError.
     stop_iteration_becomes_error: bool,
     /// `throw(type, value, traceback)` is deprecated.
@@ -73,10 +81,30 @@ pub fn version(py: Python<'_>) -> PyResult<&'static Version> {
             create_task_is_open: takes_any_keyword(py, "create_task")?,
             uncancel_clears: info >= (3, 13),
             awaited_by: info >= (3, 14),
+            server_takes_transport: takes_transport(py)?,
+            writelines_joins: info < (3, 12),
+            bytes_like_text: match info >= (3, 14) {
+                true => "bytes, bytearray, or memoryview object",
+                false => "bytes-like object",
+            },
+            accepts_one_more: info >= (3, 14),
             stop_iteration_becomes_error: info >= (3, 13),
             throw_deprecated: info >= (3, 12),
         })
     })
+}
+
+/// Whether asyncio's server wants to know which transport attaches.
+fn takes_transport(py: Python<'_>) -> PyResult<bool> {
+    let attach = py
+        .import("asyncio.base_events")?
+        .getattr("Server")?
+        .getattr("_attach")?;
+    Ok(attach
+        .getattr("__code__")?
+        .getattr("co_argcount")?
+        .extract::<usize>()?
+        > 1)
 }
 
 /// Whether asyncio's loop method `name` takes `**kwargs` in this Python.

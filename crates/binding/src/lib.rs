@@ -1,6 +1,6 @@
 //! The extension module `riata._native`: the engine as Python sees it.
 //!
-//! Rooms: `event_loop` (the surface of `asyncio.AbstractEventLoop`), `future`, `task`, `handle`; `context` and
+//! Rooms: `event_loop` (the surface of `asyncio.AbstractEventLoop`), `transport`, `future`, `task`, `handle`; `context` and
 //! `coroutine` (driving what Python owns), `interop` (what CPython's `_asyncio` must be told, and where versions
 //! differ), `slots` (type slots that PyO3 lacks), `fastcall` (methods
 //! that take any keyword without a dictionary), `imports`, `error`, `cell`.
@@ -17,6 +17,7 @@ mod imports;
 mod interop;
 mod slots;
 mod task;
+mod transport;
 
 use pyo3::prelude::*;
 
@@ -33,6 +34,8 @@ mod _native {
     use crate::interop::live_tasks;
     #[pymodule_export]
     use crate::task::{Task, TaskStep, TaskWakeup};
+    #[pymodule_export]
+    use crate::transport::StreamTransport;
     use pyo3::prelude::*;
 
     #[pymodule_init]

@@ -16,11 +16,13 @@ use pyo3::prelude::*;
 
 use crate::future::{Future, FutureIter, Sent};
 use crate::task::Task;
+use crate::transport::StreamTransport;
 
 /// The deallocators that PyO3 made.
 struct Deallocators {
     future: ffi::destructor,
     task: ffi::destructor,
+    stream: ffi::destructor,
 }
 
 static DEALLOCATORS: OnceLock<Deallocators> = OnceLock::new();
@@ -37,8 +39,12 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
     );
     // SAFETY: B6: heap types that no instance and no subclass exists of yet, changed under the GIL.
     unsafe {
-        let (Some(future_dealloc), Some(task_dealloc)) = ((*future).tp_dealloc, (*task).tp_dealloc)
-        else {
+        let stream = StreamTransport::type_object_raw(py);
+        let (Some(future_dealloc), Some(task_dealloc), Some(stream_dealloc)) = (
+            (*future).tp_dealloc,
+            (*task).tp_dealloc,
+            (*stream).tp_dealloc,
+        ) else {
             return Err(pyo3::exceptions::PyImportError::new_err(
                 "a native type has no deallocator",
             ));
@@ -47,11 +53,15 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
             .set(Deallocators {
                 future: future_dealloc,
                 task: task_dealloc,
+                stream: stream_dealloc,
             })
             .is_err()
         {
             return Ok(());
         }
+        (*stream).tp_finalize = Some(finalize_stream);
+        (*stream).tp_dealloc = Some(dealloc_stream);
+        ffi::PyType_Modified(stream);
         (*future).tp_finalize = Some(finalize_future);
         (*future).tp_dealloc = Some(dealloc_future);
         (*task).tp_finalize = Some(finalize_task);
@@ -155,6 +165,30 @@ unsafe extern "C" fn finalize_task(object: *mut ffi::PyObject) {
             Task::report_destroyed(task)?;
             Future::report_unretrieved(task.as_super())
         });
+    }
+}
+
+unsafe extern "C" fn finalize_stream(object: *mut ffi::PyObject) {
+    // SAFETY: B6: called by the interpreter, for a StreamTransport, which has no subclasses.
+    unsafe {
+        finalizing(object, |object| {
+            StreamTransport::finalize(object.cast_unchecked::<StreamTransport>())
+        });
+    }
+}
+
+unsafe extern "C" fn dealloc_stream(object: *mut ffi::PyObject) {
+    // SAFETY: B6: the count is nought; the object is whole until PyO3's deallocator gets it.
+    unsafe {
+        let py = Python::assume_attached();
+        let this = Borrowed::from_ptr(py, object);
+        let open = this.cast_unchecked::<StreamTransport>().get().is_open(py);
+        if open && ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {
+            return; // resurrected
+        }
+        if let Some(deallocators) = DEALLOCATORS.get() {
+            (deallocators.stream)(object);
+        }
     }
 }
 

@@ -5,16 +5,19 @@
 //! - `schedule`: `call_soon`, `call_later`, `call_at`, time
 //! - `tasks`: `create_task`, `create_future`
 //! - `watch`: `add_reader`, `add_writer` and their removers
+//! - `serve`: making transports, accepting connections
 //!
 //! `riata.Loop` is a Python class derived from this one and from asyncio's own loop, whose code serves what is not
 //! native (see ARCHITECTURE.md).
 
 pub mod run;
 pub mod schedule;
+pub mod serve;
 pub mod tasks;
 pub mod watch;
 pub mod work;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use pyo3::exceptions::PyRuntimeError;
@@ -32,6 +35,7 @@ use riata_engine::timers::{TimerKey, Timers};
 use crate::cell::GilCell;
 use crate::error::os_error;
 use crate::handle::TimerHandle;
+use crate::transport::{Scratch, StreamTransport};
 use watch::Watcher;
 use work::Work;
 
@@ -67,7 +71,11 @@ pub struct EventLoop {
     kernel: GilCell<Option<Arc<Kernel>>>,
     ready: GilCell<Ready<Work>>,
     timers: GilCell<Timers<Py<TimerHandle>>>,
-    registry: GilCell<Registry<Watcher>>,
+    pub(crate) registry: GilCell<Registry<Watcher>>,
+    /// Transports that have written in this turn.
+    pub(crate) writers: GilCell<VecDeque<Py<StreamTransport>>>,
+    /// Where small reads are received.
+    pub(crate) scratch: GilCell<Scratch>,
     /// Room for what a poll reports; taken out while it is in use.
     events: GilCell<Option<Events>>,
     overrides: GilCell<Overrides>,
@@ -129,6 +137,12 @@ impl EventLoop {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// Whether the loop runs, and in the calling thread.
+    #[inline]
+    pub fn runs_here(&self, py: Python<'_>) -> bool {
+        self.thread.get(py) == Some(thread_ident())
     }
 
     /// Makes `work` ready, by the rules of `call_soon`.
@@ -227,7 +241,8 @@ impl EventLoop {
         for timer in &timers {
             timer.get().set_key(py, None);
         }
-        drop((ready, timers, watchers, kernel));
+        let writers = self.writers.take(py);
+        drop((ready, timers, watchers, writers, kernel));
         self.task_factory.set(py, None);
         self.current_handle.set(py, None);
     }
@@ -258,6 +273,8 @@ impl EventLoop {
             ready: GilCell::new(Ready::new()),
             timers: GilCell::new(Timers::new()),
             registry: GilCell::new(registry),
+            writers: GilCell::default(),
+            scratch: GilCell::default(),
             events: GilCell::new(Some(Events::with_capacity(256))),
             overrides: GilCell::default(),
             stats: GilCell::default(),
@@ -411,6 +428,9 @@ impl EventLoop {
             }
             for (_, watcher) in self.registry.traverse().iter() {
                 watcher.traverse(&visit)?;
+            }
+            for writer in self.writers.traverse() {
+                visit.call(writer)?;
             }
             visit.call(self.task_factory.traverse())?;
             visit.call(self.current_handle.traverse())

@@ -15,7 +15,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use riata_engine::clock::{Nanos, monotonic};
-use riata_engine::driver::{Dispatch, Events, Readiness, WatchKey};
+use riata_engine::driver::{Dispatch, Events, Interest, Readiness, WatchKey};
 use riata_engine::remote::Sleep;
 
 use super::watch::Watcher;
@@ -26,6 +26,7 @@ use crate::handle::Handle;
 use crate::imports::imports;
 use crate::interop;
 use crate::task::Task;
+use crate::transport::{Signal, StreamTransport};
 
 /// The longest poll: asyncio's MAXIMUM_SELECT_TIMEOUT, a day.
 const LONGEST_POLL: Nanos = Nanos(24 * 3600 * 1_000_000_000);
@@ -82,6 +83,8 @@ impl EventLoop {
             .call0()?
             .cast_into::<PyTuple>()?;
         let outcome = Self::run_hooked(slf);
+        // What the last turn wrote: nobody may come back to send it.
+        let outcome = outcome.and(Self::flush_writers(slf));
         this.stopping.set(py, false);
         this.thread.set(py, None);
         let cleanup = [
@@ -107,7 +110,9 @@ impl EventLoop {
         let Some(kernel) = slf.get().kernel(slf.py()) else {
             return slf.get().check_closed(slf.py());
         };
-        Self::turn(slf, &kernel).and(Self::leave_task(slf))
+        Self::turn(slf, &kernel)
+            .and(Self::leave_task(slf))
+            .and(Self::flush_writers(slf))
     }
 }
 
@@ -167,6 +172,7 @@ impl EventLoop {
         let py = slf.py();
         let this = slf.get();
         this.stats.with(py, |stats| stats.turns += 1);
+        Self::flush_writers(slf)?;
         this.take_remote(py, kernel);
         let patience = Self::patience(slf)?;
         if patience != Patience::None || this.must_poll(py) {
@@ -208,7 +214,10 @@ impl EventLoop {
     fn patience(slf: &Bound<'_, Self>) -> PyResult<Patience> {
         let py = slf.py();
         let this = slf.get();
-        if this.stopping.get(py) || this.ready.with(py, |ready| !ready.is_empty()) {
+        if this.stopping.get(py)
+            || this.ready.with(py, |ready| !ready.is_empty())
+            || this.has_writers(py)
+        {
             return Ok(Patience::None);
         }
         let Some(deadline) = this.timers.with(py, |timers| timers.next_deadline()) else {
@@ -288,22 +297,48 @@ impl EventLoop {
             else {
                 continue;
             };
-            Self::tell(slf, watcher, readiness)?;
+            Self::tell(slf, kernel, key, watcher, readiness)?;
         }
         Ok(())
     }
 
-    fn tell(slf: &Bound<'_, Self>, watcher: Watcher, _readiness: Readiness) -> PyResult<()> {
+    fn tell(
+        slf: &Bound<'_, Self>,
+        kernel: &Kernel,
+        key: WatchKey,
+        watcher: Watcher,
+        readiness: Readiness,
+    ) -> PyResult<()> {
         let py = slf.py();
+        let this = slf.get();
         match watcher {
             Watcher::Remote => Ok(()),
             Watcher::Reader(handle) | Watcher::Writer(handle) => {
                 if !handle.get().is_cancelled(py) {
-                    slf.get()
-                        .ready
+                    this.ready
                         .with(py, |ready| ready.push(Work::Handle(handle)));
                 }
                 Ok(())
+            }
+            Watcher::Stream(transport) if this.debug(py) => {
+                let work = Work::Stream(transport, Signal::Ready(readiness));
+                this.ready.with(py, |ready| ready.push(work));
+                Ok(())
+            }
+            Watcher::Stream(transport) => {
+                Self::leave_task(slf)?;
+                StreamTransport::handle_ready(transport.bind(py), slf, readiness)
+            }
+            // Paused, and something has come meanwhile: only now is the kernel asked not to tell.
+            Watcher::Parked(_) => this
+                .registry
+                .with(py, |registry| {
+                    registry.set_interest(&kernel.poller, key, Interest::NONE)
+                })
+                .map_err(os_error),
+            Watcher::Listener(listener) => {
+                Self::leave_task(slf)?;
+                Self::accept(slf, key, &listener)
             }
         }
     }
@@ -420,6 +455,14 @@ impl EventLoop {
                 this.stats.with(py, |stats| stats.callbacks += 1);
                 Self::leave_task(slf)?;
                 return handle.call_method0(py, intern!(py, "_run")).map(drop);
+            }
+            Work::Stream(transport, signal) => {
+                this.stats.with(py, |stats| stats.callbacks += 1);
+                Self::leave_task(slf)?;
+                match StreamTransport::run(transport.bind(py), slf, signal) {
+                    Ok(()) => return Ok(()),
+                    Err(error) => (Work::Stream(transport, signal), error),
+                }
             }
             Work::Callback {
                 callback,

@@ -1,6 +1,9 @@
 //! `add_reader`, `add_writer` and their removers, and what the registry holds for whom.
 
+use std::sync::Arc;
+
 use pyo3::exceptions::PyValueError;
+use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -8,9 +11,11 @@ use pyo3::{PyTraverseError, PyVisit};
 use riata_engine::driver::{Interest, WatchKey};
 
 use super::EventLoop;
+use super::serve::Listener;
 use super::work::LoopRef;
 use crate::error::os_error;
 use crate::handle::Handle;
+use crate::transport::StreamTransport;
 
 /// Who is told about a descriptor.
 pub enum Watcher {
@@ -20,6 +25,35 @@ pub enum Watcher {
     Reader(Py<Handle>),
     /// `add_writer`'s callback.
     Writer(Py<Handle>),
+    /// A transport that waits for something.
+    Stream(Py<StreamTransport>),
+    /// A transport that waits for nothing: its owners' alone, who may drop it any time.
+    Parked(Unowned),
+    /// A listening socket.
+    Listener(Arc<Listener>),
+}
+
+/// A transport that the loop knows and does not hold. It takes itself out of the table when it dies.
+#[derive(Clone, Copy)]
+pub struct Unowned(*mut ffi::PyObject);
+
+// SAFETY: B10: the pointer is used under the GIL alone.
+#[allow(unsafe_code)]
+unsafe impl Send for Unowned {}
+
+impl Unowned {
+    /// Remembers `object`, which is a transport.
+    pub fn new(object: &Bound<'_, PyAny>) -> Self {
+        Self(object.as_ptr())
+    }
+
+    /// The transport, unless it is being deallocated at this moment.
+    #[allow(unsafe_code)]
+    fn get<'py>(self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        // SAFETY: B10: in the table, so not deallocated; with a count of nought it is about to be, and must not be
+        // brought back.
+        unsafe { (ffi::Py_REFCNT(self.0) > 0).then(|| Bound::from_borrowed_ptr(py, self.0)) }
+    }
 }
 
 impl Watcher {
@@ -29,14 +63,19 @@ impl Watcher {
             Self::Remote => Self::Remote,
             Self::Reader(handle) => Self::Reader(handle.clone_ref(py)),
             Self::Writer(handle) => Self::Writer(handle.clone_ref(py)),
+            Self::Stream(transport) => Self::Stream(transport.clone_ref(py)),
+            Self::Parked(transport) => Self::Parked(*transport),
+            Self::Listener(listener) => Self::Listener(listener.clone()),
         }
     }
 
     /// Shows the collector what is inside.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
-            Self::Remote => Ok(()),
+            Self::Remote | Self::Parked(_) => Ok(()),
             Self::Reader(handle) | Self::Writer(handle) => visit.call(handle),
+            Self::Stream(transport) => visit.call(transport),
+            Self::Listener(listener) => listener.traverse(visit),
         }
     }
 }
@@ -90,7 +129,7 @@ impl EventLoop {
     fn find_side(&self, py: Python<'_>, fd: i32, side: Side) -> Option<WatchKey> {
         self.registry.with(py, |registry| {
             let is_side = |key: &WatchKey| match registry.get(*key) {
-                Some(Watcher::Reader(_)) => side == Side::Reader,
+                Some(Watcher::Reader(_) | Watcher::Listener(_)) => side == Side::Reader,
                 Some(Watcher::Writer(_)) => side == Side::Writer,
                 _ => false,
             };
@@ -141,8 +180,27 @@ impl EventLoop {
                 handle.call_method0(py, intern!(py, "cancel"))?;
                 Ok(true)
             }
+            Some(Watcher::Listener(_)) => Ok(true),
             _ => Ok(false),
         }
+    }
+
+    /// The transport that has `fd`, if one does.
+    pub fn transport_of<'py>(
+        &self,
+        py: Python<'py>,
+        fd: i32,
+    ) -> Option<Bound<'py, StreamTransport>> {
+        let found = self.registry.with(py, |registry| {
+            registry
+                .watchers(fd)
+                .find_map(|key| match registry.get(key)? {
+                    Watcher::Stream(transport) => Some(transport.bind(py).clone().into_any()),
+                    Watcher::Parked(transport) => transport.get(py),
+                    _ => None,
+                })
+        });
+        found.and_then(|transport| transport.cast_into().ok())
     }
 }
 
@@ -168,11 +226,19 @@ impl EventLoop {
         Self::watch(slf, fd, callback, args, Side::Writer)
     }
 
-    fn _remove_reader(&self, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
+    pub(super) fn _remove_reader(&self, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
         match self.closed.get(fd.py()) {
             true => Ok(false),
             false => self.unwatch(fd.py(), descriptor(fd)?, Side::Reader),
         }
+    }
+
+    /// What is watched of a descriptor, as the selectors module's event mask: 1 for reading, 2 for writing.
+    fn _watched_events(&self, fd: &Bound<'_, PyAny>) -> PyResult<u32> {
+        let (py, fd) = (fd.py(), descriptor(fd)?);
+        let reads = self.find_side(py, fd, Side::Reader).is_some();
+        let writes = self.find_side(py, fd, Side::Writer).is_some();
+        Ok(u32::from(reads) | u32::from(writes) << 1)
     }
 
     fn _remove_writer(&self, fd: &Bound<'_, PyAny>) -> PyResult<bool> {

@@ -9,6 +9,7 @@ use super::EventLoop;
 use crate::handle::Handle;
 use crate::imports::imports;
 use crate::task::{Task, TaskStep, TaskWakeup};
+use crate::transport::{Signal, StreamTransport};
 
 /// One thing that can run now. Not a Python object around each: that is where the speed comes from.
 pub enum Work {
@@ -22,6 +23,8 @@ pub enum Work {
     Throw(Py<Task>, Py<PyAny>),
     /// A task whose awaited future is done.
     Wake(Py<Task>, Py<PyAny>),
+    /// A transport's step.
+    Stream(Py<StreamTransport>, Signal),
     /// A done callback.
     Callback {
         /// What to call with the future
@@ -34,7 +37,7 @@ pub enum Work {
 }
 
 /// Callback, arguments and context.
-type Call = (Py<PyAny>, Vec<Py<PyAny>>, Option<Py<PyAny>>);
+pub type Call = (Py<PyAny>, Vec<Py<PyAny>>, Option<Py<PyAny>>);
 
 impl Work {
     /// The same as a call: callback, arguments and context, for a loop that is not ours, or one whose `call_soon`
@@ -67,6 +70,7 @@ impl Work {
                     context,
                 )
             }
+            Self::Stream(transport, signal) => signal.into_call(transport.bind(py))?,
             Self::Callback {
                 callback,
                 future,
@@ -85,6 +89,7 @@ impl Work {
                 Self::Throw(task.clone_ref(py), exception.clone_ref(py))
             }
             Self::Wake(task, future) => Self::Wake(task.clone_ref(py), future.clone_ref(py)),
+            Self::Stream(transport, signal) => Self::Stream(transport.clone_ref(py), *signal),
             Self::Callback {
                 callback,
                 future,
@@ -127,6 +132,7 @@ impl Work {
             Self::Step(task) => visit.call(task),
             Self::Throw(task, exception) => visit.call(task).and_then(|()| visit.call(exception)),
             Self::Wake(task, future) => visit.call(task).and_then(|()| visit.call(future)),
+            Self::Stream(transport, _) => visit.call(transport),
             Self::Callback {
                 callback,
                 future,

@@ -1,0 +1,28 @@
+//! Stream transports: TCP and Unix sockets, one class for both, connecting and accepted.
+//!
+//! - `stream`: the object, how it begins and ends
+//! - `read`, `write`: what happens when the socket is ready
+//! - `surface`: the methods of `asyncio.Transport`
+//! - `private`: the private names that asyncio's own code uses (`sslproto`, `sendfile`)
+//! - `socket`: who owns the descriptor; `extra`: `get_extra_info`; `address`: addresses as Python shows them
+//! - `memory`: bytes that Python owns, as the kernel takes and gives them
+//!
+//! The rules of a stream (watermarks, half-close, the order of its end) are the engine's, `riata_engine::stream`.
+//! Every order of events is asyncio's `_SelectorSocketTransport`'s, but one: a write is sent at the end of the turn,
+//! together with the turn's other writes. Nobody can tell, because whatever could (closing, an end of stream, asking
+//! how much waits, a full buffer, a loop that does not run) sends first what waits.
+
+mod address;
+mod extra;
+mod memory;
+mod private;
+mod read;
+mod socket;
+mod stream;
+mod surface;
+mod write;
+
+pub use address::to_python as address_to_python;
+pub use read::Scratch;
+pub use socket::{Socket, borrow, check_owner, python_socket};
+pub use stream::{Origin, Signal, StreamTransport};

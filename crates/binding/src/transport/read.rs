@@ -1,0 +1,211 @@
+//! Reading: one `recv` an event, level-triggered, so that what is left is told again.
+//!
+//! Most reads are small: they are received into the loop's scratch memory and copied into a bytes object of the right
+//! size. A stream that keeps filling that is read straight into bytes objects of its own.
+
+#![allow(unsafe_code)]
+
+use std::mem::MaybeUninit;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use riata_engine::error::{Error, Result as EngineResult};
+use riata_engine::net;
+
+use super::memory::{self, Lent};
+use super::socket::borrow;
+use super::stream::{Reading, Reception, StreamTransport};
+use crate::error::os_error;
+use crate::event_loop::EventLoop;
+use crate::imports::imports;
+
+/// How much is received into the scratch memory at once, in bytes; larger reads go straight into a bytes object.
+const SCRATCH_SIZE: usize = 64 * 1024;
+
+/// Memory that small reads are received into: one for a loop, used within one call, made at its first use.
+#[derive(Default)]
+pub struct Scratch(Vec<MaybeUninit<u8>>);
+
+impl Scratch {
+    fn memory(&mut self) -> &mut [MaybeUninit<u8>] {
+        if self.0.is_empty() {
+            self.0.resize(SCRATCH_SIZE, MaybeUninit::uninit());
+        }
+        &mut self.0
+    }
+}
+
+/// What a read gave.
+enum Received<T> {
+    Data(T),
+    End,
+    Nothing,
+    Failed(Error),
+}
+
+impl<T> Received<T> {
+    fn from_error(error: Error) -> Self {
+        match error.is_would_block() || error.is_interrupted() {
+            true => Self::Nothing,
+            false => Self::Failed(error),
+        }
+    }
+}
+
+impl StreamTransport {
+    /// Reads once and tells the protocol.
+    ///
+    /// # Errors
+    /// SystemExit and KeyboardInterrupt that the protocol raised.
+    pub(super) fn read(slf: &Bound<'_, Self>, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
+        match slf.get().with(slf.py(), |state| state.reception) {
+            Reception::Data => Self::read_data(slf, event_loop),
+            Reception::Buffered => Self::read_buffered(slf, event_loop),
+        }
+    }
+
+    fn read_data(slf: &Bound<'_, Self>, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
+        let py = slf.py();
+        match slf.get().receive(py, event_loop.get())? {
+            Received::Data(data) => {
+                let Some(protocol) = slf.get().protocol(py) else {
+                    return Ok(());
+                };
+                match protocol.call_method1(intern!(py, "data_received"), (data,)) {
+                    Ok(_) => Ok(()),
+                    Err(error) => Self::fatal(
+                        slf,
+                        error,
+                        "Fatal error: protocol.data_received() call failed.",
+                    ),
+                }
+            }
+            Received::End => Self::read_end(slf, event_loop),
+            Received::Nothing => Ok(()),
+            Received::Failed(error) => {
+                Self::fatal(slf, os_error(error), "Fatal read error on socket transport")
+            }
+        }
+    }
+
+    /// One `recv` into a bytes object.
+    ///
+    /// # Errors
+    /// MemoryError.
+    fn receive<'py>(
+        &self,
+        py: Python<'py>,
+        event_loop: &EventLoop,
+    ) -> PyResult<Received<Bound<'py, PyBytes>>> {
+        let fd = match self.live_fd(py) {
+            Ok(fd) => fd,
+            Err(error) => return Ok(Received::Failed(error)),
+        };
+        // SAFETY: B7: `live_fd` has just said so.
+        let recv = |memory: &mut [MaybeUninit<u8>]| net::recv_uninit(unsafe { borrow(fd) }, memory);
+        let size = self.with(py, |state| state.sizer.next_size());
+        let (outcome, offered): (EngineResult<Bound<'py, PyBytes>>, usize) = if size > SCRATCH_SIZE
+        {
+            (memory::fill_bytes(py, size, recv)?, size)
+        } else {
+            let outcome = event_loop.scratch.with(py, |scratch| {
+                let memory = scratch.memory();
+                let filled = recv(memory)?;
+                // SAFETY: E6: as many bytes are initialized as `recv` returns.
+                Ok(unsafe { memory::copy_bytes(py, memory, filled) })
+            });
+            (outcome, SCRATCH_SIZE)
+        };
+        Ok(match outcome {
+            Ok(data) => {
+                let read = data.as_bytes().len();
+                if read == 0 {
+                    return Ok(Received::End);
+                }
+                self.with(py, |state| state.sizer.record(read, offered));
+                Received::Data(data)
+            }
+            Err(error) => Received::from_error(error),
+        })
+    }
+
+    /// One `recv` straight into the protocol's own buffer.
+    fn read_buffered(slf: &Bound<'_, Self>, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
+        const GET_BUFFER_FAILED: &str = "Fatal error: protocol.get_buffer() call failed.";
+        let py = slf.py();
+        let this = slf.get();
+        let Some(protocol) = this.protocol(py) else {
+            return Ok(());
+        };
+        let buffer = match protocol.call_method1(intern!(py, "get_buffer"), (-1,)) {
+            Ok(buffer) => buffer,
+            Err(error) => return Self::fatal(slf, error, GET_BUFFER_FAILED),
+        };
+        // The protocol may have ended the connection, or lent the descriptor, instead of lending a buffer.
+        if this.with(py, |state| state.lifecycle.is_closed()) {
+            return Ok(());
+        }
+        // SAFETY: B7: `live_fd` has just said so: it is asked when nothing that could close it is called any more.
+        let recv =
+            |fd, memory: &mut [MaybeUninit<u8>]| net::recv_uninit(unsafe { borrow(fd) }, memory);
+        let lent = memory::fill_buffer(&buffer, || this.live_fd(py), recv);
+        let received = match lent {
+            Ok(Lent::Filled(Ok(0))) => Received::End,
+            Ok(Lent::Filled(Ok(count))) => Received::Data(count),
+            Ok(Lent::Filled(Err(error))) => Received::from_error(error),
+            Ok(Lent::Empty) => {
+                let error = PyRuntimeError::new_err("get_buffer() returned an empty buffer");
+                return Self::fatal(slf, error, GET_BUFFER_FAILED);
+            }
+            Err(error) => return Self::fatal(slf, error, GET_BUFFER_FAILED),
+        };
+        match received {
+            Received::Data(count) => {
+                match protocol.call_method1(intern!(py, "buffer_updated"), (count,)) {
+                    Ok(_) => Ok(()),
+                    Err(error) => Self::fatal(
+                        slf,
+                        error,
+                        "Fatal error: protocol.buffer_updated() call failed.",
+                    ),
+                }
+            }
+            Received::End => Self::read_end(slf, event_loop),
+            Received::Nothing => Ok(()),
+            Received::Failed(error) => {
+                Self::fatal(slf, os_error(error), "Fatal read error on socket transport")
+            }
+        }
+    }
+
+    /// The peer has ended its side: the protocol says whether ours stays open.
+    fn read_end(slf: &Bound<'_, Self>, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
+        let py = slf.py();
+        if event_loop.get().debug(py) {
+            imports(py)?
+                .logger
+                .bind(py)
+                .call_method1(intern!(py, "debug"), ("%r received EOF", slf))?;
+        }
+        let Some(protocol) = slf.get().protocol(py) else {
+            return Ok(());
+        };
+        let answer = protocol
+            .call_method0(intern!(py, "eof_received"))
+            .and_then(|keep| keep.is_truthy());
+        match answer {
+            Ok(true) => {
+                slf.get().with(py, |state| state.reading = Reading::Ended);
+                Self::settle_watch(slf, event_loop)
+            }
+            Ok(false) => Self::shut(slf),
+            Err(error) => Self::fatal(
+                slf,
+                error,
+                "Fatal error: protocol.eof_received() call failed.",
+            ),
+        }
+    }
+}

@@ -12,11 +12,17 @@ import signal
 import socket
 import sys
 import threading
-from asyncio import unix_events
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from riata import _native
+from riata._asyncio import AsyncioLoop
+
+if TYPE_CHECKING:
+    import asyncio
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
 
 _getaddrinfo = socket.getaddrinfo
 
@@ -28,15 +34,12 @@ class _Driver:
         """Nothing is open."""
 
 
-class Loop(_native.EventLoop, unix_events._UnixSelectorEventLoop):
+class Loop(_native.EventLoop, AsyncioLoop):
     """riata's event loop: an `asyncio.AbstractEventLoop`, complete.
 
     Raises:
         OSError: the kernel refused a descriptor (EMFILE, ENFILE, ENOMEM).
     """
-
-    _ssock: socket.socket | None
-    _csock: socket.socket | None
 
     def __init__(self) -> None:
         self._wakeup_fd_before: int | None = None
@@ -92,7 +95,7 @@ class Loop(_native.EventLoop, unix_events._UnixSelectorEventLoop):
         if current != self._csock.fileno():  # the program put its own there meanwhile: it stays
             signal.set_wakeup_fd(current)
 
-    def add_signal_handler(self, sig: int, callback: Callable[..., Any], *args: Any) -> None:
+    def add_signal_handler(self, sig: int, callback: Callable[[*Args], Any], *args: *Args) -> None:
         """Call `callback(*args)` through the loop when the signal `sig` arrives.
 
         Raises:
@@ -113,7 +116,7 @@ class Loop(_native.EventLoop, unix_events._UnixSelectorEventLoop):
 
     # Names.
 
-    async def getaddrinfo(  # type: ignore[override]
+    async def getaddrinfo(
         self,
         host: str | bytes | None,
         port: str | bytes | int | None,
@@ -130,13 +133,15 @@ class Loop(_native.EventLoop, unix_events._UnixSelectorEventLoop):
 
     if sys.version_info < (3, 13):
 
-        def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+        def run_in_executor(
+            self, executor: concurrent.futures.Executor | None, func: Callable[[*Args], T], *args: *Args
+        ) -> asyncio.Future[T]:
             """Run `func(*args)` in `executor`, or in the default one; return a future.
 
             A StopIteration that `func` raises becomes a RuntimeError, as it does in asyncio from Python 3.13 on:
             before, the future never ended.
             """
-            return super().run_in_executor(_Raising(self, executor), func, *args)
+            return super().run_in_executor(_Raising(self, executor), func, *args)  # type: ignore[arg-type]
 
 
 def _is_numeric(host: str | bytes | None, port: str | bytes | int | None) -> bool:
@@ -206,5 +211,3 @@ def new_event_loop() -> Loop:
         OSError: the kernel refused a descriptor (EMFILE, ENFILE, ENOMEM).
     """
     return Loop()
-
-

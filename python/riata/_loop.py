@@ -8,6 +8,7 @@ as it works on a selector: so each Python version gets exactly the arguments, ch
 from __future__ import annotations
 
 import concurrent.futures
+import os
 import signal
 import socket
 import sys
@@ -25,6 +26,21 @@ T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
 _getaddrinfo = socket.getaddrinfo
+
+
+# The descriptors that loops of this process have given to signal.set_wakeup_fd.
+_wakeup_fds: set[int] = set()
+
+
+def _forget_wakeup_fd() -> None:
+    """In a forked child: its signals must not be written to the parent's loop. asyncio does this since 3.12."""
+    if _wakeup_fds:
+        current = signal.set_wakeup_fd(-1)
+        if current not in _wakeup_fds:
+            signal.set_wakeup_fd(current)
+
+
+os.register_at_fork(after_in_child=_forget_wakeup_fd)
 
 
 class _Driver:
@@ -73,14 +89,28 @@ class Loop(_native.EventLoop, AsyncioLoop):
 
     def _close_self_pipe(self) -> None:
         if self._csock is not None:
+            _wakeup_fds.discard(self._csock.fileno())
             super()._close_self_pipe()
+
+    def _renew_self_pipe(self) -> None:
+        """In a forked child the pair is the parent's as well: what is written there would be the parent's signals."""
+        if self._csock is None:
+            return
+        self._close_self_pipe()
+        if self._wakeup_fd_before is not None or self._signal_handlers:
+            self._set_wakeup_fd()
+
+    def _set_wakeup_fd(self) -> int:
+        fileno = self._open_self_pipe().fileno()
+        before = signal.set_wakeup_fd(fileno, warn_on_full_buffer=False)
+        _wakeup_fds.add(fileno)
+        return before
 
     def _begin_signals(self) -> None:
         if threading.current_thread() is not threading.main_thread():
             return
-        fileno = self._open_self_pipe().fileno()
         try:
-            self._wakeup_fd_before = signal.set_wakeup_fd(fileno, warn_on_full_buffer=False)
+            self._wakeup_fd_before = self._set_wakeup_fd()
         except ValueError:  # a subinterpreter has no signals
             self._wakeup_fd_before = None
 
@@ -111,7 +141,7 @@ class Loop(_native.EventLoop, AsyncioLoop):
         """Take the handler of `sig` away; False when there was none."""
         removed = super().remove_signal_handler(sig)
         if removed and not self._signal_handlers and self._wakeup_fd_before is not None and self._csock is not None:
-            signal.set_wakeup_fd(self._csock.fileno(), warn_on_full_buffer=False)
+            self._set_wakeup_fd()
         return removed
 
     # Names.

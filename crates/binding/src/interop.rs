@@ -322,7 +322,7 @@ pub fn live_tasks(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
         };
         let own = |task: &*mut ffi::PyObject| {
             // SAFETY: B5, as above. All are owned before anything is allocated, which may run the collector.
-            unsafe { Py::from_borrowed_ptr(py, *task) }
+            unsafe { Bound::from_borrowed_ptr(py, *task).unbind() }
         };
         live.0.iter().filter(is_alive).map(own).collect()
     });

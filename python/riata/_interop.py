@@ -34,21 +34,23 @@ class _Probe:
 
 def hidden_sets() -> list[weakref.WeakSet[Any]]:
     """The weak sets that `asyncio.all_tasks` of this Python reads, as far as native tasks belong in them."""
+    tasks: Any = asyncio.tasks
     if sys.version_info < (3, 12):
-        return [asyncio.tasks._all_tasks]
-    if sys.version_info < (3, 14):
-        return [asyncio.tasks._scheduled_tasks]
-    probe = _Probe()
-    asyncio.tasks._register_task(probe)  # type: ignore[arg-type]
-    try:
-        reference = weakref.getweakrefs(probe)[0]
-        # WeakSet's removal callback holds a weak reference to its set as its default argument.
-        found = reference.__callback__.__defaults__[0]()  # type: ignore[union-attr]
-    finally:
-        asyncio.tasks._unregister_task(probe)  # type: ignore[arg-type]
-    if not isinstance(found, weakref.WeakSet):
-        raise ImportError("riata does not know where this Python's asyncio keeps its tasks")
-    return [found]
+        return [tasks._all_tasks]
+    elif sys.version_info < (3, 14):  # noqa: RET505 (what follows a return is unreachable code to mypy)
+        return [tasks._scheduled_tasks]
+    else:
+        probe = _Probe()
+        tasks._register_task(probe)
+        try:
+            reference: Any = weakref.getweakrefs(probe)[0]
+            # WeakSet's removal callback holds a weak reference to its set as its default argument.
+            found = reference.__callback__.__defaults__[0]()
+        finally:
+            tasks._unregister_task(probe)
+        if not isinstance(found, weakref.WeakSet):
+            raise ImportError("riata does not know where this Python's asyncio keeps its tasks")
+        return [found]
 
 
 def install() -> None:

@@ -8,55 +8,62 @@ as it works on a selector: so each Python version gets exactly the arguments, ch
 from __future__ import annotations
 
 import concurrent.futures
-import selectors
+import os
 import signal
 import socket
 import sys
 import threading
-from asyncio import constants, sslproto, unix_events
+from asyncio import constants, sslproto
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from riata import _native
+from riata._asyncio import AsyncioLoop
+
+if TYPE_CHECKING:
+    import asyncio
+    import contextvars
+    import ssl
+    from typing import IO
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
 
 _getaddrinfo = socket.getaddrinfo
+
+
+# The descriptors that loops of this process have given to signal.set_wakeup_fd.
+_wakeup_fds: set[int] = set()
+
+
+def _forget_wakeup_fd() -> None:
+    """In a forked child: its signals must not be written to the parent's loop. asyncio does this since 3.12."""
+    if _wakeup_fds:
+        current = signal.set_wakeup_fd(-1)
+        if current not in _wakeup_fds:
+            signal.set_wakeup_fd(current)
+
+
+os.register_at_fork(after_in_child=_forget_wakeup_fd)
 
 
 class _Driver:
     """Stands where asyncio's code expects a selector: the native loop watches descriptors itself."""
 
-    def __init__(self, events_of: Callable[[Any], int]) -> None:
-        self._events_of = events_of
-
-    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
-        """What is watched of `fileobj`: the texts of asyncio's datagram transports ask.
-
-        Raises:
-            KeyError: nothing is.
-        """
-        events = self._events_of(fileobj)
-        if not events:
-            raise KeyError(f"{fileobj!r} is not registered")
-        fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
-        return selectors.SelectorKey(fileobj, fd, events, None)
-
     def close(self) -> None:
         """Nothing is open."""
 
 
-class Loop(_native.EventLoop, unix_events._UnixSelectorEventLoop):
+class Loop(_native.EventLoop, AsyncioLoop):
     """riata's event loop: an `asyncio.AbstractEventLoop`, complete.
 
     Raises:
         OSError: the kernel refused a descriptor (EMFILE, ENFILE, ENOMEM).
     """
 
-    _ssock: socket.socket | None
-    _csock: socket.socket | None
-
     def __init__(self) -> None:
         self._wakeup_fd_before: int | None = None
-        super().__init__(_Driver(self._watched_events))
+        super().__init__(_Driver())
         self._note_overrides()
 
     def close(self) -> None:
@@ -86,14 +93,28 @@ class Loop(_native.EventLoop, unix_events._UnixSelectorEventLoop):
 
     def _close_self_pipe(self) -> None:
         if self._csock is not None:
+            _wakeup_fds.discard(self._csock.fileno())
             super()._close_self_pipe()
+
+    def _renew_self_pipe(self) -> None:
+        """In a forked child the pair is the parent's as well: what is written there would be the parent's signals."""
+        if self._csock is None:
+            return
+        self._close_self_pipe()
+        if self._wakeup_fd_before is not None or self._signal_handlers:
+            self._set_wakeup_fd()
+
+    def _set_wakeup_fd(self) -> int:
+        fileno = self._open_self_pipe().fileno()
+        before = signal.set_wakeup_fd(fileno, warn_on_full_buffer=False)
+        _wakeup_fds.add(fileno)
+        return before
 
     def _begin_signals(self) -> None:
         if threading.current_thread() is not threading.main_thread():
             return
-        fileno = self._open_self_pipe().fileno()
         try:
-            self._wakeup_fd_before = signal.set_wakeup_fd(fileno, warn_on_full_buffer=False)
+            self._wakeup_fd_before = self._set_wakeup_fd()
         except ValueError:  # a subinterpreter has no signals
             self._wakeup_fd_before = None
 
@@ -108,7 +129,7 @@ class Loop(_native.EventLoop, unix_events._UnixSelectorEventLoop):
         if current != self._csock.fileno():  # the program put its own there meanwhile: it stays
             signal.set_wakeup_fd(current)
 
-    def add_signal_handler(self, sig: int, callback: Callable[..., Any], *args: Any) -> None:
+    def add_signal_handler(self, sig: int, callback: Callable[[*Args], Any], *args: *Args) -> None:
         """Call `callback(*args)` through the loop when the signal `sig` arrives.
 
         Raises:
@@ -124,26 +145,27 @@ class Loop(_native.EventLoop, unix_events._UnixSelectorEventLoop):
         """Take the handler of `sig` away; False when there was none."""
         removed = super().remove_signal_handler(sig)
         if removed and not self._signal_handlers and self._wakeup_fd_before is not None and self._csock is not None:
-            signal.set_wakeup_fd(self._csock.fileno(), warn_on_full_buffer=False)
+            self._set_wakeup_fd()
         return removed
 
     # Transports: TCP and Unix streams are native (`_make_socket_transport`), and TLS is asyncio's over them.
 
-    def _make_ssl_transport(  # type: ignore[no-untyped-def]
+    def _make_ssl_transport(
         self,
-        rawsock,
-        protocol,
-        sslcontext,
-        waiter=None,
+        rawsock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: ssl.SSLContext,
+        waiter: Any = None,
         *,
-        server_side=False,
-        server_hostname=None,
-        extra=None,
-        server=None,
-        ssl_handshake_timeout=constants.SSL_HANDSHAKE_TIMEOUT,
-        ssl_shutdown_timeout=constants.SSL_SHUTDOWN_TIMEOUT,
-        context=None,
-    ):
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        extra: dict[str, Any] | None = None,
+        server: asyncio.Server | None = None,
+        ssl_handshake_timeout: Any = constants.SSL_HANDSHAKE_TIMEOUT,
+        ssl_shutdown_timeout: Any = constants.SSL_SHUTDOWN_TIMEOUT,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Transport:
+        """TLS over a native transport, by asyncio's `sslproto`: what asyncio does with a transport of its own."""
         self._ensure_fd_no_transport(rawsock)
         ssl_protocol = sslproto.SSLProtocol(
             self,
@@ -158,7 +180,9 @@ class Loop(_native.EventLoop, unix_events._UnixSelectorEventLoop):
         self._make_socket_transport(rawsock, ssl_protocol, extra=extra, server=server, context=context)
         return ssl_protocol._app_transport
 
-    async def _sendfile_native(self, transp, file, offset, count):  # type: ignore[no-untyped-def]
+    async def _sendfile_native(
+        self, transp: _native.StreamTransport, file: IO[bytes], offset: int, count: int | None
+    ) -> int:
         resume_reading = transp.is_reading()
         transp.pause_reading()
         # Until it is reset, the waiter stands for the loan of the descriptor.
@@ -172,7 +196,7 @@ class Loop(_native.EventLoop, unix_events._UnixSelectorEventLoop):
 
     # Names.
 
-    async def getaddrinfo(  # type: ignore[override]
+    async def getaddrinfo(
         self,
         host: str | bytes | None,
         port: str | bytes | int | None,
@@ -189,13 +213,15 @@ class Loop(_native.EventLoop, unix_events._UnixSelectorEventLoop):
 
     if sys.version_info < (3, 13):
 
-        def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+        def run_in_executor(
+            self, executor: concurrent.futures.Executor | None, func: Callable[[*Args], T], *args: *Args
+        ) -> asyncio.Future[T]:
             """Run `func(*args)` in `executor`, or in the default one; return a future.
 
             A StopIteration that `func` raises becomes a RuntimeError, as it does in asyncio from Python 3.13 on:
             before, the future never ended.
             """
-            return super().run_in_executor(_Raising(self, executor), func, *args)
+            return super().run_in_executor(_Raising(self, executor), func, *args)  # type: ignore[arg-type]
 
 
 def _is_numeric(host: str | bytes | None, port: str | bytes | int | None) -> bool:

@@ -11,5 +11,6 @@ The tests are those that ship with the interpreter (`test.test_asyncio`); none a
 `baseline`      what asyncio itself passes, recorded for each Python version
 `expectations`  the tests riata is not expected to pass, each with its reason
 `verdict`       compares what happened with both
+`session`       all that for one interpreter: what the command line and the pytest items share
 `table`         prints it
 """

@@ -1,25 +1,27 @@
-//! Methods that take any keyword without a dictionary being made of them.
+//! Methods by the interpreter's vector convention, put into their class by hand.
 //!
-//! PyO3 gives a method with `**options` the old calling convention, a tuple and a dictionary a call. `create_task` is
-//! called for every task, mostly through `asyncio.create_task`, which passes keywords: it is put into the class by
-//! hand, with the interpreter's vector convention.
+//! PyO3 gives a method with `**options` the old calling convention, a tuple and a dictionary a call, and one with
+//! `*args` a walk through names and defaults. The methods here are called for every task, callback and timer.
 
 #![allow(unsafe_code)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3::PyTypeInfo;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::ffi;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
 use crate::event_loop::EventLoop;
-use crate::event_loop::tasks::create_task;
+use crate::event_loop::schedule::{CallAt, CallLater, CallSoon, CallSoonThreadsafe};
+use crate::event_loop::tasks::CreateTask;
 
 /// The arguments of one call, as the interpreter passed them.
 pub struct FastCall<'a, 'py> {
     py: Python<'py>,
+    name: &'static str,
     values: &'a [*mut ffi::PyObject],
     positional: usize,
     names: Option<Borrowed<'a, 'py, PyTuple>>,
@@ -45,6 +47,80 @@ impl<'a, 'py> FastCall<'a, 'py> {
             .map(|value| self.borrow(*value));
         self.names.iter().flat_map(|names| names.iter()).zip(values)
     }
+
+    /// The arguments of a method `(first, …, *args, context=None)` with `N` parameters before `args`, which may
+    /// be given by name too, as long as they are all that is given.
+    ///
+    /// # Errors
+    /// TypeError, in Python's words, for parameters that are missing, unknown or given twice.
+    pub fn callback_arguments<const N: usize>(
+        &self,
+        parameters: [&'static str; N],
+    ) -> PyResult<CallbackArguments<'a, 'py, N>> {
+        let mut found: [Option<Borrowed<'a, 'py, PyAny>>; N] = [None; N];
+        for (place, value) in found.iter_mut().zip(self.positional()) {
+            *place = Some(value);
+        }
+        let mut context = None;
+        for (keyword, value) in self.keywords() {
+            if is_named(&keyword, intern!(self.py, "context"))? {
+                context = Some(value.to_owned());
+                continue;
+            }
+            let keyword = keyword.str()?.to_string_lossy().into_owned();
+            match parameters
+                .iter()
+                .position(|parameter| **parameter == keyword)
+            {
+                None => {
+                    return Err(
+                        self.wrong(format!("got an unexpected keyword argument '{keyword}'"))
+                    );
+                }
+                Some(place) if found[place].is_some() => {
+                    return Err(self.wrong(format!("got multiple values for argument '{keyword}'")));
+                }
+                Some(place) => found[place] = Some(value),
+            }
+        }
+        let mut missing = parameters
+            .iter()
+            .zip(&found)
+            .filter(|(_, value)| value.is_none());
+        if let Some((parameter, _)) = missing.next() {
+            let count = 1 + missing.count();
+            let plural = if count == 1 { "" } else { "s" };
+            return Err(self.wrong(format!(
+                "missing {count} required positional argument{plural}: '{parameter}'"
+            )));
+        }
+        let rest = self.values[self.positional.min(N)..self.positional].iter();
+        let rest = PyTuple::new(self.py, rest.map(|value| self.borrow(*value)))?;
+        Ok(CallbackArguments {
+            parameters: found.map(|value| value.unwrap_or_else(|| self.none())),
+            rest,
+            context,
+        })
+    }
+
+    fn none(&self) -> Borrowed<'a, 'py, PyAny> {
+        // SAFETY: B4: None lives for ever.
+        unsafe { Borrowed::from_ptr(self.py, ffi::Py_None()) }
+    }
+
+    fn wrong(&self, what: String) -> PyErr {
+        PyTypeError::new_err(format!("{}() {what}", self.name))
+    }
+}
+
+/// What `callback_arguments` found.
+pub struct CallbackArguments<'a, 'py, const N: usize> {
+    /// The named parameters, in order.
+    pub parameters: [Borrowed<'a, 'py, PyAny>; N],
+    /// What the callback is to be given.
+    pub rest: Bound<'py, PyTuple>,
+    /// The context, if one was given.
+    pub context: Option<Bound<'py, PyAny>>,
 }
 
 /// Whether a keyword is `name`, which is interned, as names in source code are.
@@ -52,43 +128,78 @@ pub fn is_named(keyword: &Bound<'_, PyAny>, name: &Bound<'_, PyString>) -> PyRes
     Ok(keyword.is(name) || keyword.eq(name)?)
 }
 
-static mut METHODS: [ffi::PyMethodDef; 1] = [ffi::PyMethodDef {
-    ml_name: c"create_task".as_ptr(),
-    ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: create_task_raw },
-    ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
-    ml_doc: c"create_task($self, coro, **options)\n--\n\nSchedule a coroutine; return its Task, or what the task factory makes of it.\n\nTakes the keywords that this Python's asyncio takes: name, context, and eager_start where it has it.\nRaises TypeError for what is no coroutine, RuntimeError when the loop is closed.".as_ptr(),
-}];
+/// A method of the loop.
+pub trait FastMethod {
+    /// What Python calls it.
+    const NAME: &'static str;
+    /// The same, for the interpreter.
+    const C_NAME: &'static std::ffi::CStr;
+    /// Its docstring, with the signature that `inspect` shows.
+    const DOC: &'static std::ffi::CStr;
 
-/// Puts the methods into their classes. Called once, while the module is made.
+    /// Calls it.
+    ///
+    /// # Errors
+    /// What the method raises.
+    fn call<'py>(
+        slf: &Bound<'py, EventLoop>,
+        call: &FastCall<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>>;
+}
+
+const fn definition<M: FastMethod>() -> ffi::PyMethodDef {
+    ffi::PyMethodDef {
+        ml_name: M::C_NAME.as_ptr(),
+        ml_meth: ffi::PyMethodDefPointer {
+            PyCFunctionFastWithKeywords: raw::<M>,
+        },
+        ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
+        ml_doc: M::DOC.as_ptr(),
+    }
+}
+
+static mut METHODS: [ffi::PyMethodDef; 5] = [
+    definition::<CreateTask>(),
+    definition::<CallSoon>(),
+    definition::<CallSoonThreadsafe>(),
+    definition::<CallLater>(),
+    definition::<CallAt>(),
+];
+
+/// Puts the methods into their class. Called once, while the module is made.
 ///
 /// # Errors
 /// What the interpreter raises when memory runs out.
 pub fn install(py: Python<'_>) -> PyResult<()> {
     let class = EventLoop::type_object_raw(py);
-    // SAFETY: B6: a heap type that no instance and no subclass exists of yet; the definition is static and is read only.
+    // SAFETY: B6: a heap type that no instance and no subclass exists of yet; the definitions are static, and
+    // only read.
     unsafe {
-        let definition = (&raw mut METHODS).cast::<ffi::PyMethodDef>();
-        let method = Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(class, definition))?;
-        if ffi::PyDict_SetItemString((*class).tp_dict, c"create_task".as_ptr(), method.as_ptr()) < 0
-        {
-            return Err(PyErr::fetch(py));
+        let definitions = (&raw mut METHODS).cast::<ffi::PyMethodDef>();
+        for place in 0..5 {
+            let definition = definitions.add(place);
+            let method =
+                Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(class, definition))?;
+            if ffi::PyDict_SetItemString((*class).tp_dict, (*definition).ml_name, method.as_ptr())
+                < 0
+            {
+                return Err(PyErr::fetch(py));
+            }
         }
         ffi::PyType_Modified(class);
     }
     Ok(())
 }
 
-unsafe extern "C" fn create_task_raw(
+unsafe extern "C" fn raw<M: FastMethod>(
     slf: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     positional: ffi::Py_ssize_t,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    // SAFETY: B6: called by the interpreter, with the GIL held.
-    let py = unsafe { Python::assume_attached() };
-    // SAFETY: B6: through a descriptor that has checked `slf` to be an EventLoop, with `positional`
-    // values followed by one for each of `names`.
-    let outcome = catch_unwind(AssertUnwindSafe(|| unsafe {
+    // SAFETY: B6: called by the interpreter, which is initialized and holds the GIL, through a descriptor that
+    // has checked `slf` to be an EventLoop, with `positional` values followed by one for each of `names`.
+    let call = |py: Python<'_>| unsafe {
         let names =
             (!names.is_null()).then(|| Borrowed::from_ptr(py, names).cast_unchecked::<PyTuple>());
         let positional = positional.cast_unsigned();
@@ -98,26 +209,29 @@ unsafe extern "C" fn create_task_raw(
             _ => std::slice::from_raw_parts(values, count),
         };
         let slf = Borrowed::from_ptr(py, slf);
-        create_task(
+        M::call(
             &slf.cast_unchecked::<EventLoop>(),
             &FastCall {
                 py,
+                name: M::NAME,
                 values,
                 positional,
                 names,
             },
         )
-    }));
-    match outcome {
-        Ok(Ok(task)) => task.into_ptr(),
+        .map(Bound::into_ptr)
+    };
+    let guarded = |py: Python<'_>| match catch_unwind(AssertUnwindSafe(|| call(py))) {
+        Ok(Ok(object)) => object,
         Ok(Err(error)) => {
             error.restore(py);
             std::ptr::null_mut()
         }
         Err(_) => {
-            PyRuntimeError::new_err("riata panicked in create_task; the message is on stderr")
-                .restore(py);
+            PyRuntimeError::new_err("riata panicked; the message is on stderr").restore(py);
             std::ptr::null_mut()
         }
-    }
+    };
+    // SAFETY: B6: as above. Attaching tells PyO3 that references may be dropped at once.
+    unsafe { Python::attach_unchecked(guarded) }
 }

@@ -342,18 +342,17 @@ pub fn unregister_task(py: Python<'_>, place: usize) {
 #[pyfunction]
 #[pyo3(name = "_live_tasks")]
 pub fn live_tasks(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
-    let pointers = LIVE.with(py, |live| live.0.clone());
-    let list = PyList::empty(py);
-    for pointer in pointers {
-        // SAFETY: B5: in the list, so not deallocated; a count of nought means that it is about to be, and that a
-        // weak reference's callback called us: such a task must not be brought back.
-        let task = unsafe {
-            if ffi::Py_REFCNT(pointer) == 0 {
-                continue;
-            }
-            Bound::from_borrowed_ptr(py, pointer)
+    let owned: Vec<Py<PyAny>> = LIVE.with(py, |live| {
+        let is_alive = |task: &&*mut ffi::PyObject| {
+            // SAFETY: B5: in the list, so not deallocated; a count of nought means that it is about to be, and
+            // that a weak reference's callback called us: such a task must not be brought back.
+            unsafe { ffi::Py_REFCNT(**task) > 0 }
         };
-        list.append(task)?;
-    }
-    Ok(list)
+        let own = |task: &*mut ffi::PyObject| {
+            // SAFETY: B5, as above. All are owned before anything is allocated, which may run the collector.
+            unsafe { Bound::from_borrowed_ptr(py, *task).unbind() }
+        };
+        live.0.iter().filter(is_alive).map(own).collect()
+    });
+    PyList::new(py, owned)
 }

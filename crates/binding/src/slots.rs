@@ -134,18 +134,21 @@ unsafe fn finalizing(
     object: *mut ffi::PyObject,
     body: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<()>,
 ) {
-    // SAFETY: B6: the interpreter calls slots with the GIL held and a live object.
-    let py = unsafe { Python::assume_attached() };
-    let pending = PyErr::take(py);
-    // SAFETY: B6, as above.
-    let object = unsafe { Bound::from_borrowed_ptr(py, object) };
-    if let Ok(Err(error)) = catch_unwind(AssertUnwindSafe(|| body(&object))) {
-        error.write_unraisable(py, Some(&object));
-    }
-    drop(object);
-    if let Some(pending) = pending {
-        pending.restore(py);
-    }
+    let guarded = |py: Python<'_>| {
+        let pending = PyErr::take(py);
+        // SAFETY: B6: the interpreter calls slots with a live object.
+        let object = unsafe { Bound::from_borrowed_ptr(py, object) };
+        if let Ok(Err(error)) = catch_unwind(AssertUnwindSafe(|| body(&object))) {
+            error.write_unraisable(py, Some(&object));
+        }
+        drop(object);
+        if let Some(pending) = pending {
+            pending.restore(py);
+        }
+    };
+    // SAFETY: B6: the interpreter is initialized and holds the GIL. Attaching tells PyO3 that references
+    // may be dropped at once.
+    unsafe { Python::attach_unchecked(guarded) }
 }
 
 unsafe extern "C" fn finalize_future(object: *mut ffi::PyObject) {
@@ -236,8 +239,7 @@ unsafe extern "C" fn send_future_iter(
     result: *mut *mut ffi::PyObject,
 ) -> ffi::PySendResult {
     // SAFETY: B6: called by the interpreter for a FutureIter, with room for one reference.
-    unsafe {
-        let py = Python::assume_attached();
+    let step = |py: Python<'_>| unsafe {
         let iter = Borrowed::from_ptr(py, object);
         match iter.cast_unchecked::<FutureIter>().get().step(py) {
             Ok(Sent::Yield(future)) => {
@@ -254,5 +256,7 @@ unsafe extern "C" fn send_future_iter(
                 ffi::PySendResult::PYGEN_ERROR
             }
         }
-    }
+    };
+    // SAFETY: B6: as above. Attaching tells PyO3 that references may be dropped at once.
+    unsafe { Python::attach_unchecked(step) }
 }

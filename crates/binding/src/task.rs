@@ -580,16 +580,20 @@ impl Task {
     /// A task that runs `coro` on `loop` (by default the current one).
     ///
     /// Raises TypeError when `coro` is no coroutine.
-    #[pyo3(signature = (coro, *, r#loop = None, name = None, context = None, eager_start = false))]
+    #[pyo3(signature = (coro, *, r#loop = None, name = None, context = None, eager_start = None))]
     fn __init__<'py>(
         slf: &Bound<'py, Self>,
         coro: &Bound<'py, PyAny>,
         r#loop: Option<&Bound<'py, PyAny>>,
         name: Option<Bound<'py, PyAny>>,
         context: Option<Bound<'py, PyAny>>,
-        eager_start: bool,
+        eager_start: Option<Bound<'py, PyAny>>,
     ) -> PyResult<()> {
         let py = slf.py();
+        let eager_start = match eager_start {
+            Some(eager_start) => eager_start.is_truthy()?,
+            None => false,
+        };
         if eager_start && !interop::version(py)?.eager_start {
             return Err(PyTypeError::new_err(
                 "'eager_start' is an invalid keyword argument for Task()",

@@ -18,6 +18,7 @@ pub mod watch;
 pub mod work;
 
 use std::collections::VecDeque;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 
 use pyo3::exceptions::PyRuntimeError;
@@ -45,6 +46,20 @@ pub struct Kernel {
     pub poller: Poller,
     /// What other threads send.
     pub remote: Remote<Work>,
+}
+
+impl Kernel {
+    fn new() -> PyResult<Self> {
+        Ok(Self {
+            poller: Poller::new().map_err(os_error)?,
+            remote: Remote::new().map_err(os_error)?,
+        })
+    }
+
+    /// The descriptor of the notifier, which the loop watches.
+    fn notifier(&self) -> RawFd {
+        self.remote.fd().as_raw_fd()
+    }
 }
 
 /// What happened on a loop since it was made.
@@ -252,22 +267,18 @@ impl EventLoop {
 impl EventLoop {
     #[new]
     #[pyo3(signature = (*_args, **_options))]
-    fn new(
-        py: Python<'_>,
-        _args: &Bound<'_, PyTuple>,
-        _options: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Self> {
+    fn new(_args: &Bound<'_, PyTuple>, _options: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         fork::install().map_err(os_error)?;
-        let kernel = Kernel {
-            poller: Poller::new().map_err(os_error)?,
-            remote: Remote::new().map_err(os_error)?,
-        };
+        let kernel = Kernel::new()?;
         let mut registry = Registry::new();
-        let fd = std::os::fd::AsRawFd::as_raw_fd(&kernel.remote.fd());
         registry
-            .add(&kernel.poller, fd, Interest::READABLE, Watcher::Remote)
+            .add(
+                &kernel.poller,
+                kernel.notifier(),
+                Interest::READABLE,
+                Watcher::Remote,
+            )
             .map_err(|rejected| os_error(rejected.error))?;
-        let _ = py;
         Ok(Self {
             kernel: GilCell::new(Some(Arc::new(kernel))),
             ready: GilCell::new(Ready::new()),

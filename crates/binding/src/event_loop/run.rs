@@ -71,7 +71,9 @@ impl EventLoop {
             ));
         }
         Self::note_overrides(slf)?;
-        this.adopt(py)?;
+        if !this.is_own(py) {
+            Self::adopt(slf)?;
+        }
         this.unpolled_turns.set(py, UNPOLLED_TURNS); // the first turn looks at everything
         slf.call_method1(
             intern!(py, "_set_coroutine_origin_tracking"),
@@ -143,10 +145,17 @@ impl EventLoop {
         this.thread.set(py, Some(thread_ident()));
         set_running_loop(py, Some(slf))?;
         slf.call_method0(intern!(py, "_begin_signals"))?;
-        let Some(kernel) = this.kernel(py) else {
+        let Some(mut kernel) = this.kernel(py) else {
             return this.check_closed(py);
         };
         loop {
+            if !this.is_own(py) {
+                Self::adopt(slf)?;
+                match this.kernel(py) {
+                    Some(new) => kernel = new,
+                    None => return this.check_closed(py),
+                }
+            }
             Self::turn(slf, &kernel)?;
             if this.stopping.get(py) {
                 return Ok(());
@@ -154,18 +163,35 @@ impl EventLoop {
         }
     }
 
-    /// In a forked child: the parent's epoll instance and notifier are shared with it, so new ones take their place.
-    fn adopt(&self, py: Python<'_>) -> PyResult<()> {
-        if self.is_own(py) {
-            return Ok(());
-        }
-        self.generation.set(py, riata_engine::fork::generation());
-        let Some(kernel) = self.kernel(py) else {
+    /// In a forked child that goes on with the parent's loop: epoll instance, notifier and self-pipe are shared
+    /// with the parent, so new ones take their places. The parent's are not touched.
+    #[cold]
+    fn adopt(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        this.generation.set(py, riata_engine::fork::generation());
+        let Some(old) = this.kernel(py) else {
             return Ok(());
         };
-        self.registry
-            .with(py, |registry| registry.rebuild(&kernel.poller))
-            .map_err(os_error)
+        let new = Arc::new(Kernel::new()?);
+        this.take_remote(py, &old);
+        let rebuilt = this.registry.with(py, |registry| {
+            let notifier = registry.watchers(old.notifier()).next();
+            // Everything into the new instance first: what is removed there afterwards is not removed from the parent's.
+            let rebuilt = registry.rebuild(&new.poller);
+            let removed = notifier.and_then(|key| registry.remove(&new.poller, key));
+            let added = registry.add(
+                &new.poller,
+                new.notifier(),
+                Interest::READABLE,
+                Watcher::Remote,
+            );
+            (rebuilt, removed, added)
+        });
+        rebuilt.0.map_err(os_error)?;
+        rebuilt.2.map_err(|rejected| os_error(rejected.error))?;
+        this.kernel.set(py, Some(new));
+        slf.call_method0(intern!(py, "_renew_self_pipe")).map(drop)
     }
 
     fn turn(slf: &Bound<'_, Self>, kernel: &Arc<Kernel>) -> PyResult<()> {

@@ -1,5 +1,7 @@
 //! `call_soon`, `call_soon_threadsafe`, `call_later`, `call_at` and the clock.
 
+use std::ffi::CStr;
+
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -8,6 +10,7 @@ use riata_engine::clock::{Nanos, monotonic};
 
 use super::EventLoop;
 use super::work::{LoopRef, Work};
+use crate::fastcall::{CallbackArguments, FastCall, FastMethod};
 use crate::handle::{Handle, TimerHandle};
 
 impl EventLoop {
@@ -34,91 +37,120 @@ impl EventLoop {
         timer.get().set_key(py, Some(key));
     }
 
-    fn check_timer(
+    /// The checks before a callback is scheduled.
+    fn check_callable(
         slf: &Bound<'_, Self>,
         callback: &Bound<'_, PyAny>,
         method: &str,
+        caller: Caller,
     ) -> PyResult<()> {
         let py = slf.py();
         slf.get().check_closed(py)?;
         if slf.get().debug(py) {
-            slf.get().check_thread(py)?;
+            if caller == Caller::LoopThread {
+                slf.get().check_thread(py)?;
+            }
             Self::check_callback(slf, callback, method)?;
         }
         Ok(())
     }
 }
 
-#[pymethods]
-impl EventLoop {
-    /// Return the time on the loop's clock, in seconds: time.monotonic().
-    fn time(&self) -> f64 {
-        monotonic().as_secs_f64()
-    }
+/// Who may call a method.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Caller {
+    LoopThread,
+    AnyThread,
+}
 
-    /// Arrange for `callback(*args)` to be called at the next turn of the loop, in `context`.
-    ///
-    /// Returns a Handle. Raises RuntimeError when the loop is closed.
-    #[pyo3(signature = (callback, *args, context = None))]
-    fn call_soon<'py>(
-        slf: &Bound<'py, Self>,
-        callback: Bound<'py, PyAny>,
-        args: Bound<'py, PyTuple>,
-        context: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, Handle>> {
+/// `call_soon(callback, *args, context=None)`.
+pub struct CallSoon;
+
+impl FastMethod for CallSoon {
+    const NAME: &'static str = "call_soon";
+    const C_NAME: &'static CStr = c"call_soon";
+    const DOC: &'static CStr = c"call_soon($self, callback, *args, context=None)\n--\n\n\
+        Arrange for callback(*args) to be called at the next turn of the loop, in context.\n\n\
+        Returns a Handle. Raises RuntimeError when the loop is closed.";
+
+    fn call<'py>(
+        slf: &Bound<'py, EventLoop>,
+        call: &FastCall<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let this = slf.get();
-        this.check_closed(py)?;
-        if this.debug(py) {
-            this.check_thread(py)?;
-            Self::check_callback(slf, &callback, "call_soon")?;
-        }
-        let handle = Bound::new(py, Handle::new(LoopRef::of(slf), callback, args, context)?)?;
+        let CallbackArguments {
+            parameters: [callback],
+            rest,
+            context,
+        } = call.callback_arguments(["callback"])?;
+        EventLoop::check_callable(slf, &callback, "call_soon", Caller::LoopThread)?;
+        let handle = Handle::new(LoopRef::of(slf), callback.to_owned(), rest, context)?;
+        let handle = Bound::new(py, handle)?;
         this.ready.with(py, |ready| {
             ready.push(Work::Handle(handle.clone().unbind()))
         });
-        Ok(handle)
+        Ok(handle.into_any())
     }
+}
 
-    /// Like call_soon, from any thread; wakes the loop.
-    #[pyo3(signature = (callback, *args, context = None))]
-    fn call_soon_threadsafe<'py>(
-        slf: &Bound<'py, Self>,
-        callback: Bound<'py, PyAny>,
-        args: Bound<'py, PyTuple>,
-        context: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, Handle>> {
-        let py = slf.py();
-        let this = slf.get();
-        this.check_closed(py)?;
-        if this.debug(py) {
-            Self::check_callback(slf, &callback, "call_soon_threadsafe")?;
-        }
-        let handle = Bound::new(py, Handle::new(LoopRef::of(slf), callback, args, context)?)?;
-        this.push_threadsafe(py, Work::Handle(handle.clone().unbind()))?;
-        Ok(handle)
-    }
+/// `call_soon_threadsafe(callback, *args, context=None)`.
+pub struct CallSoonThreadsafe;
 
-    /// Arrange for `callback(*args)` to be called after `delay` seconds, in `context`.
-    ///
-    /// Returns a TimerHandle. Raises TypeError for None, RuntimeError when the loop is closed.
-    #[pyo3(signature = (delay, callback, *args, context = None))]
-    fn call_later<'py>(
-        slf: &Bound<'py, Self>,
-        delay: &Bound<'py, PyAny>,
-        callback: Bound<'py, PyAny>,
-        args: Bound<'py, PyTuple>,
-        context: Option<Bound<'py, PyAny>>,
+impl FastMethod for CallSoonThreadsafe {
+    const NAME: &'static str = "call_soon_threadsafe";
+    const C_NAME: &'static CStr = c"call_soon_threadsafe";
+    const DOC: &'static CStr =
+        c"call_soon_threadsafe($self, callback, *args, context=None)\n--\n\n\
+        Like call_soon, from any thread; wakes the loop.";
+
+    fn call<'py>(
+        slf: &Bound<'py, EventLoop>,
+        call: &FastCall<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
+        let CallbackArguments {
+            parameters: [callback],
+            rest,
+            context,
+        } = call.callback_arguments(["callback"])?;
+        EventLoop::check_callable(slf, &callback, "call_soon_threadsafe", Caller::AnyThread)?;
+        let handle = Handle::new(LoopRef::of(slf), callback.to_owned(), rest, context)?;
+        let handle = Bound::new(py, handle)?;
+        slf.get()
+            .push_threadsafe(py, Work::Handle(handle.clone().unbind()))?;
+        Ok(handle.into_any())
+    }
+}
+
+/// `call_later(delay, callback, *args, context=None)`.
+pub struct CallLater;
+
+impl FastMethod for CallLater {
+    const NAME: &'static str = "call_later";
+    const C_NAME: &'static CStr = c"call_later";
+    const DOC: &'static CStr = c"call_later($self, delay, callback, *args, context=None)\n--\n\n\
+        Arrange for callback(*args) to be called after delay seconds, in context.\n\n\
+        Returns a TimerHandle. Raises TypeError for None, RuntimeError when the loop is closed.";
+
+    fn call<'py>(
+        slf: &Bound<'py, EventLoop>,
+        call: &FastCall<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let CallbackArguments {
+            parameters: [delay, callback],
+            rest,
+            context,
+        } = call.callback_arguments(["delay", "callback"])?;
         if delay.is_none() {
             return Err(PyTypeError::new_err("delay must not be None"));
         }
         let overrides = slf.get().overrides.get(py);
         if overrides.call_at || overrides.time {
             let when = slf.call_method0(intern!(py, "time"))?.add(delay)?;
-            let mut all = vec![when, callback];
-            all.extend(args.iter());
+            let mut all = vec![when, callback.to_owned()];
+            all.extend(rest.iter());
             let options = PyDict::new(py);
             options.set_item(intern!(py, "context"), context)?;
             return slf
@@ -130,35 +162,49 @@ impl EventLoop {
             Ok(delay) => now + delay,
             Err(_) => now.into_pyobject(py)?.add(delay)?.extract()?,
         };
-        Self::check_timer(slf, &callback, "call_later")?;
-        let timer = TimerHandle::create(
-            Handle::new(LoopRef::of(slf), callback, args, context)?,
-            when,
-            py,
-        )?;
-        Self::start_timer(slf, &timer);
+        EventLoop::check_callable(slf, &callback, "call_later", Caller::LoopThread)?;
+        let handle = Handle::new(LoopRef::of(slf), callback.to_owned(), rest, context)?;
+        let timer = TimerHandle::create(handle, when, py)?;
+        EventLoop::start_timer(slf, &timer);
         Ok(timer.into_any())
     }
+}
 
-    /// Arrange for `callback(*args)` to be called at `when`, in seconds on the loop's clock, in `context`.
-    ///
-    /// Returns a TimerHandle. Raises TypeError for None, RuntimeError when the loop is closed.
-    #[pyo3(signature = (when, callback, *args, context = None))]
-    fn call_at<'py>(
-        slf: &Bound<'py, Self>,
-        when: &Bound<'py, PyAny>,
-        callback: Bound<'py, PyAny>,
-        args: Bound<'py, PyTuple>,
-        context: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, TimerHandle>> {
+/// `call_at(when, callback, *args, context=None)`.
+pub struct CallAt;
+
+impl FastMethod for CallAt {
+    const NAME: &'static str = "call_at";
+    const C_NAME: &'static CStr = c"call_at";
+    const DOC: &'static CStr = c"call_at($self, when, callback, *args, context=None)\n--\n\n\
+        Arrange for callback(*args) to be called at when, in seconds on the loop's clock, in context.\n\n\
+        Returns a TimerHandle. Raises TypeError for None, RuntimeError when the loop is closed.";
+
+    fn call<'py>(
+        slf: &Bound<'py, EventLoop>,
+        call: &FastCall<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let CallbackArguments {
+            parameters: [when, callback],
+            rest,
+            context,
+        } = call.callback_arguments(["when", "callback"])?;
         if when.is_none() {
             return Err(PyTypeError::new_err("when cannot be None"));
         }
-        Self::check_timer(slf, &callback, "call_at")?;
-        let handle = Handle::new(LoopRef::of(slf), callback, args, context)?;
-        let timer = TimerHandle::create_given(handle, when)?;
-        Self::start_timer(slf, &timer);
-        Ok(timer)
+        EventLoop::check_callable(slf, &callback, "call_at", Caller::LoopThread)?;
+        let handle = Handle::new(LoopRef::of(slf), callback.to_owned(), rest, context)?;
+        let timer = TimerHandle::create_given(handle, &when)?;
+        EventLoop::start_timer(slf, &timer);
+        Ok(timer.into_any())
+    }
+}
+
+#[pymethods]
+impl EventLoop {
+    /// Return the time on the loop's clock, in seconds: time.monotonic().
+    fn time(&self) -> f64 {
+        monotonic().as_secs_f64()
     }
 
     /// Add a Handle that asyncio's own code made.

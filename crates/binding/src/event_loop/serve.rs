@@ -23,7 +23,7 @@ use crate::error::os_error;
 use crate::imports::{call_exception_handler, imports};
 use crate::interop;
 use crate::transport::{
-    Origin, Socket, StreamTransport, address_to_python, borrow, check_owner, python_socket,
+    Origin, Socket, StreamTransport, address_to_python, borrow, check_owner, logger, python_socket,
 };
 
 /// A listening socket, and what is done with those who connect.
@@ -238,7 +238,7 @@ impl EventLoop {
         let peer = address_to_python(py, &peer)?;
         if slf.get().debug(py) {
             let text = "%r got a new connection from %r: %r";
-            let logger = imports(py)?.logger.bind(py);
+            let logger = logger(py)?;
             logger.call_method1(
                 intern!(py, "debug"),
                 (text, &listener.server, &peer, &socket),

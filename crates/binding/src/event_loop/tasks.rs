@@ -1,5 +1,7 @@
 //! `create_task`, `create_future`, `set_task_factory`.
 
+use std::ffi::CStr;
+
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -7,7 +9,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::EventLoop;
 use super::work::LoopRef;
-use crate::fastcall::{FastCall, is_named};
+use crate::fastcall::{FastCall, FastMethod, is_named};
 use crate::future::Future;
 use crate::imports::imports;
 use crate::interop;
@@ -57,52 +59,58 @@ impl EventLoop {
     }
 }
 
-/// `create_task(coro, **options)`: schedule a coroutine; return its riata.Task, or what the task factory makes of it.
-///
-/// Takes the keywords that this Python's asyncio takes: `name`, `context`, `eager_start` where it has it; a factory is
-/// given them as this Python's asyncio gives them.
-///
-/// # Errors
-/// TypeError for what is no coroutine, and for keywords that asyncio refuses; RuntimeError when the loop is closed.
-pub fn create_task<'py>(
-    slf: &Bound<'py, EventLoop>,
-    call: &FastCall<'_, 'py>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = slf.py();
-    let this = slf.get();
-    this.check_closed(py)?;
-    let mut options = Options::default();
-    let mut native = this.task_factory.with(py, |factory| factory.is_none());
-    for (keyword, value) in call.keywords() {
-        if is_named(&keyword, intern!(py, "name"))? {
-            options.name = Some(value.to_owned());
-        } else if is_named(&keyword, intern!(py, "context"))? {
-            options.context = Some(value.to_owned());
-        } else if is_named(&keyword, intern!(py, "eager_start"))?
-            && interop::version(py)?.create_task_is_open
-        {
-            options.eager_start = value.is_truthy()?;
-        } else {
-            native = false;
+/// `create_task(coro, **options)`.
+pub struct CreateTask;
+
+impl FastMethod for CreateTask {
+    const NAME: &'static str = "create_task";
+    const C_NAME: &'static CStr = c"create_task";
+    const DOC: &'static CStr = c"create_task($self, coro, **options)\n--\n\n\
+        Schedule a coroutine; return its Task, or what the task factory makes of it.\n\n\
+        Takes the keywords that this Python's asyncio takes: name, context, and eager_start where it has it;\n\
+        a factory is given them as this Python's asyncio gives them.\n\
+        Raises TypeError for what is no coroutine, RuntimeError when the loop is closed.";
+
+    fn call<'py>(
+        slf: &Bound<'py, EventLoop>,
+        call: &FastCall<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let this = slf.get();
+        this.check_closed(py)?;
+        let mut options = Options::default();
+        let mut native = this.task_factory.with(py, |factory| factory.is_none());
+        for (keyword, value) in call.keywords() {
+            if is_named(&keyword, intern!(py, "name"))? {
+                options.name = Some(value.to_owned());
+            } else if is_named(&keyword, intern!(py, "context"))? {
+                options.context = Some(value.to_owned());
+            } else if is_named(&keyword, intern!(py, "eager_start"))?
+                && interop::version(py)?.create_task_is_open
+            {
+                options.eager_start = value.is_truthy()?;
+            } else {
+                native = false;
+            }
         }
+        let mut positional = call.positional();
+        if native
+            && positional.len() == 1
+            && let Some(coro) = positional.next()
+        {
+            return Ok(Task::create(slf, &coro, options)?.into_any());
+        }
+        // A task factory, or a mistake: this Python's asyncio has its own way with either.
+        let keywords = PyDict::new(py);
+        for (key, value) in call.keywords() {
+            keywords.set_item(key, value)?;
+        }
+        let mut all = vec![slf.clone().into_any()];
+        all.extend(call.positional().map(|argument| argument.to_owned()));
+        let create = imports(py)?
+            .base_event_loop
+            .bind(py)
+            .getattr(intern!(py, "create_task"))?;
+        create.call(PyTuple::new(py, all)?, Some(&keywords))
     }
-    let mut positional = call.positional();
-    if native
-        && positional.len() == 1
-        && let Some(coro) = positional.next()
-    {
-        return Ok(Task::create(slf, &coro, options)?.into_any());
-    }
-    // A task factory, or a mistake: this Python's asyncio has its own way with either.
-    let keywords = PyDict::new(py);
-    for (key, value) in call.keywords() {
-        keywords.set_item(key, value)?;
-    }
-    let mut all = vec![slf.clone().into_any()];
-    all.extend(call.positional().map(|argument| argument.to_owned()));
-    let create = imports(py)?
-        .base_event_loop
-        .bind(py)
-        .getattr(intern!(py, "create_task"))?;
-    create.call(PyTuple::new(py, all)?, Some(&keywords))
 }

@@ -233,14 +233,6 @@ impl EventLoop {
         }
     }
 
-    /// What is watched of a descriptor, as the selectors module's event mask: 1 for reading, 2 for writing.
-    fn _watched_events(&self, fd: &Bound<'_, PyAny>) -> PyResult<u32> {
-        let (py, fd) = (fd.py(), descriptor(fd)?);
-        let reads = self.find_side(py, fd, Side::Reader).is_some();
-        let writes = self.find_side(py, fd, Side::Writer).is_some();
-        Ok(u32::from(reads) | u32::from(writes) << 1)
-    }
-
     fn _remove_writer(&self, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
         match self.closed.get(fd.py()) {
             true => Ok(false),

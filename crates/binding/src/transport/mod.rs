@@ -25,4 +25,4 @@ mod write;
 pub use address::to_python as address_to_python;
 pub use read::Scratch;
 pub use socket::{Socket, borrow, check_owner, python_socket};
-pub use stream::{Origin, Signal, StreamTransport};
+pub use stream::{Origin, Signal, StreamTransport, logger};

@@ -16,10 +16,9 @@ use riata_engine::net;
 
 use super::memory::{self, Lent};
 use super::socket::borrow;
-use super::stream::{Reading, Reception, StreamTransport};
+use super::stream::{Reading, Reception, StreamTransport, logger};
 use crate::error::os_error;
 use crate::event_loop::EventLoop;
-use crate::imports::imports;
 
 /// How much is received into the scratch memory at once, in bytes; larger reads go straight into a bytes object.
 const SCRATCH_SIZE: usize = 64 * 1024;
@@ -184,10 +183,7 @@ impl StreamTransport {
     fn read_end(slf: &Bound<'_, Self>, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
         let py = slf.py();
         if event_loop.get().debug(py) {
-            imports(py)?
-                .logger
-                .bind(py)
-                .call_method1(intern!(py, "debug"), ("%r received EOF", slf))?;
+            logger(py)?.call_method1(intern!(py, "debug"), ("%r received EOF", slf))?;
         }
         let Some(protocol) = slf.get().protocol(py) else {
             return Ok(());

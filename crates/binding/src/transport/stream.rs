@@ -551,7 +551,7 @@ impl StreamTransport {
             if event_loop.get().debug(py) {
                 let options = PyDict::new(py);
                 options.set_item(intern!(py, "exc_info"), exception)?;
-                let logger = imports(py)?.logger.bind(py);
+                let logger = logger(py)?;
                 logger.call_method(
                     intern!(py, "debug"),
                     ("%r: %s", slf, message),
@@ -832,4 +832,10 @@ fn report_call(
         event_loop.as_any(),
         error,
     )
+}
+
+/// What asyncio's transports log through: asked each time, as tests and programs replace it.
+pub fn logger(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    py.import(intern!(py, "asyncio.selector_events"))?
+        .getattr(intern!(py, "logger"))
 }

@@ -9,7 +9,7 @@ use riata_engine::driver::Interest;
 use riata_engine::stream::Admission;
 
 use super::memory::Chunk;
-use super::stream::{StreamTransport, reception_of};
+use super::stream::{StreamTransport, logger, reception_of};
 use crate::imports::imports;
 use crate::interop;
 
@@ -38,9 +38,7 @@ impl StreamTransport {
     fn log(slf: &Bound<'_, Self>, text: &str) -> PyResult<()> {
         let py = slf.py();
         match slf.get().event_loop(py) {
-            Some(event_loop) if event_loop.get().debug(py) => imports(py)?
-                .logger
-                .bind(py)
+            Some(event_loop) if event_loop.get().debug(py) => logger(py)?
                 .call_method1(intern!(py, "debug"), (text, slf))
                 .map(drop),
             _ => Ok(()),

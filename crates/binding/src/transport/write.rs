@@ -18,11 +18,10 @@ use riata_engine::stream::{Close, Drained, Flow, WriteEof};
 
 use super::memory::Chunk;
 use super::socket::borrow;
-use super::stream::{State, StreamTransport};
+use super::stream::{State, StreamTransport, logger};
 use crate::context;
 use crate::error::os_error;
 use crate::event_loop::EventLoop;
-use crate::imports::imports;
 
 /// Chunks that are sent in one call: 1 KiB of slices on the stack. More take another call.
 const SLICES: usize = 64;
@@ -106,10 +105,7 @@ impl StreamTransport {
         });
         if before >= UNTOLD_LOST_WRITES {
             let text = "socket.send() raised exception.";
-            imports(py)?
-                .logger
-                .bind(py)
-                .call_method1(intern!(py, "warning"), (text,))?;
+            logger(py)?.call_method1(intern!(py, "warning"), (text,))?;
         }
         Ok(())
     }

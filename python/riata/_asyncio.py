@@ -1,0 +1,31 @@
+"""asyncio's own loop, which is behind `riata.Loop` for what is not native.
+
+This file is for type checkers: typeshed knows only the public half of that loop, and riata leans on some of the rest.
+What is declared here exists in CPython 3.11 to 3.14; its own test suite, run on riata, is what notices a change.
+"""
+
+from __future__ import annotations
+
+import socket
+from asyncio import unix_events
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+
+    class AsyncioLoop(unix_events._UnixSelectorEventLoop):
+        """`asyncio.unix_events._UnixSelectorEventLoop`, with the private names that riata uses."""
+
+        # An executor set or made by the loop, a ThreadPoolExecutor or what a program put in its place.
+        _default_executor: Any
+        # The pair that signals arrive through.
+        _ssock: socket.socket | None
+        _csock: socket.socket | None
+        _signal_handlers: dict[int, Any]
+
+        def __init__(self, selector: object) -> None: ...
+        def _check_default_executor(self) -> None: ...
+        def _make_self_pipe(self) -> None: ...
+        def _close_self_pipe(self) -> None: ...
+
+else:
+    AsyncioLoop = unix_events._UnixSelectorEventLoop

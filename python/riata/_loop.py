@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
+import selectors
 import signal
 import socket
 import sys
 import threading
+import weakref
 from asyncio import constants, sslproto
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
@@ -48,7 +50,21 @@ os.register_at_fork(after_in_child=_forget_wakeup_fd)
 
 
 class _Driver:
-    """Stands where asyncio's code expects a selector: the native loop watches descriptors itself."""
+    """Stands where asyncio's code expects a selector: the native loop watches descriptors itself.
+
+    Inherited transports ask it, for their `repr`, what is watched.
+    """
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = weakref.ref(loop)
+
+    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
+        """What `fileobj` is watched for. Raises KeyError when it is not."""
+        loop = self._loop()
+        events = 0 if loop is None else loop._watched(fileobj)
+        if not events:
+            raise KeyError(f"{fileobj!r} is not registered")
+        return selectors.SelectorKey(fileobj, fileobj if isinstance(fileobj, int) else fileobj.fileno(), events, None)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -63,7 +79,7 @@ class Loop(_native.EventLoop, AsyncioLoop):
 
     def __init__(self) -> None:
         self._wakeup_fd_before: int | None = None
-        super().__init__(_Driver())
+        super().__init__(_Driver(self))
         self._note_overrides()
 
     def close(self) -> None:

@@ -42,8 +42,8 @@ pub struct Imports {
     pub format_takes_debug: bool,
     /// `asyncio.base_events._format_handle`
     pub format_handle: Py<PyAny>,
-    /// `asyncio.log.logger`
-    pub logger: Py<PyAny>,
+    /// `asyncio.base_events`, whose `logger` may be replaced while a program runs
+    pub base_events: Py<PyAny>,
     /// `sys._getframe`
     pub getframe: Py<PyAny>,
     /// `sys.get_asyncgen_hooks`
@@ -120,7 +120,7 @@ fn load(py: Python<'_>) -> PyResult<Imports> {
         format_callback_source,
         format_takes_debug,
         format_handle: import("asyncio.base_events", "_format_handle")?,
-        logger: import("asyncio.log", "logger")?,
+        base_events: py.import("asyncio.base_events")?.into_any().unbind(),
         getframe: import("sys", "_getframe")?,
         get_asyncgen_hooks: import("sys", "get_asyncgen_hooks")?,
         set_asyncgen_hooks: import("sys", "set_asyncgen_hooks")?,

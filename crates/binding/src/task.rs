@@ -349,7 +349,9 @@ impl Task {
             self.unregister(py);
             return Ok(());
         }
-        Future::fail(future, error.value(py).as_any())?;
+        // On 3.11 the traceback is not on the value before this.
+        let exception = error.clone_ref(py).into_value(py);
+        Future::fail(future, exception.bind(py).as_any())?;
         self.unregister(py);
         if error.is_instance_of::<PySystemExit>(py)
             || error.is_instance_of::<PyKeyboardInterrupt>(py)

@@ -240,6 +240,14 @@ impl EventLoop {
         }
     }
 
+    /// What add_reader and add_writer watch `fd` for, as `selectors` numbers it: EVENT_READ 1, EVENT_WRITE 2.
+    fn _watched(&self, fd: &Bound<'_, PyAny>) -> PyResult<u8> {
+        let (py, fd) = (fd.py(), descriptor(fd)?);
+        let reader = self.find_side(py, fd, Side::Reader).is_some();
+        let writer = self.find_side(py, fd, Side::Writer).is_some();
+        Ok(u8::from(reader) | u8::from(writer) << 1)
+    }
+
     /// Call `callback(*args)` whenever `fd` (a number or an object with fileno()) can be read; replaces the one before.
     ///
     /// Level-triggered. Raises OSError as the kernel gives it: PermissionError for a regular file, EBADF for a closed

@@ -259,9 +259,11 @@ pub fn warn_slow(event_loop: &Bound<'_, EventLoop>, work: &Work, seconds: f64) -
     let handle = work.to_handle(event_loop)?;
     let text = imports.format_handle.bind(py).call1((handle,))?;
     let format = "Executing %s took %.3f seconds";
-    imports
-        .logger
+    let logger = imports
+        .base_events
         .bind(py)
+        .getattr(intern!(py, "logger"))?;
+    logger
         .call_method1(intern!(py, "warning"), (format, text, seconds))
         .map(drop)
 }

@@ -89,7 +89,9 @@ pub struct EventLoop {
     pub(crate) registry: GilCell<Registry<Watcher>>,
     /// Transports that have written in this turn.
     pub(crate) writers: GilCell<VecDeque<Py<StreamTransport>>>,
-    /// Where small reads are received.
+    /// How many bytes they have written.
+    pub(crate) unsent: GilCell<usize>,
+    /// Where reads are received.
     pub(crate) scratch: GilCell<Scratch>,
     /// Room for what a poll reports; taken out while it is in use.
     events: GilCell<Option<Events>>,
@@ -285,6 +287,7 @@ impl EventLoop {
             timers: GilCell::new(Timers::new()),
             registry: GilCell::new(registry),
             writers: GilCell::default(),
+            unsent: GilCell::default(),
             scratch: GilCell::default(),
             events: GilCell::new(Some(Events::with_capacity(256))),
             overrides: GilCell::default(),

@@ -324,6 +324,7 @@ impl EventLoop {
                 continue;
             };
             Self::tell(slf, kernel, key, watcher, readiness)?;
+            Self::flush_much(slf)?;
         }
         Ok(())
     }
@@ -402,6 +403,7 @@ impl EventLoop {
             } else {
                 Self::run_one(slf, work)?;
             }
+            Self::flush_much(slf)?;
         }
         Ok(())
     }

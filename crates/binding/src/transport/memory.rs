@@ -4,16 +4,10 @@
 
 use std::mem::MaybeUninit;
 
-use pyo3::exceptions::PyMemoryError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use riata_engine::error::Result as EngineResult;
-
-unsafe extern "C" {
-    /// Of the stable ABI, and not in PyO3: cuts a new bytes object to size, or frees it and sets an exception.
-    fn _PyBytes_Resize(bytes: *mut *mut ffi::PyObject, size: ffi::Py_ssize_t) -> std::ffi::c_int;
-}
 
 /// A bytes object that waits to be written. Its bytes never change, so nothing is copied.
 pub struct Chunk(Py<PyBytes>);
@@ -30,41 +24,6 @@ impl AsRef<[u8]> for Chunk {
         // SAFETY: B1: chunks live in cells, which are opened under the GIL alone.
         let py = unsafe { Python::assume_attached() };
         self.0.as_bytes(py)
-    }
-}
-
-/// Fills a new bytes object of at most `capacity` bytes with what `fill` puts at the start of its memory; None when
-/// that is nothing at all. `fill` must not call Python.
-///
-/// # Errors
-/// MemoryError; the inner result is `fill`'s.
-pub fn fill_bytes(
-    py: Python<'_>,
-    capacity: usize,
-    fill: impl FnOnce(&mut [MaybeUninit<u8>]) -> EngineResult<usize>,
-) -> PyResult<EngineResult<Bound<'_, PyBytes>>> {
-    let size = ffi::Py_ssize_t::try_from(capacity).map_err(|_| PyMemoryError::new_err(()))?;
-    // SAFETY: B8: a bytes object that nobody else knows yet has `size` bytes of memory that may be written; it is
-    // cut to what `fill` initialized before anybody sees it. Resizing frees the object if it fails.
-    unsafe {
-        let mut object = ffi::PyBytes_FromStringAndSize(std::ptr::null(), size);
-        if object.is_null() {
-            return Err(PyErr::fetch(py));
-        }
-        let start = ffi::PyBytes_AsString(object).cast::<MaybeUninit<u8>>();
-        match fill(std::slice::from_raw_parts_mut(start, capacity)) {
-            Err(error) => {
-                ffi::Py_DECREF(object);
-                Ok(Err(error))
-            }
-            Ok(filled) => {
-                let filled = filled.min(capacity) as ffi::Py_ssize_t;
-                if _PyBytes_Resize(&mut object, filled) < 0 {
-                    return Err(PyErr::fetch(py));
-                }
-                Ok(Ok(Bound::from_owned_ptr(py, object).cast_into_unchecked()))
-            }
-        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Reading: one `recv` an event, level-triggered, so that what is left is told again.
 //!
-//! Most reads are small: they are received into the loop's scratch memory and copied into a bytes object of the right
-//! size. A stream that keeps filling that is read straight into bytes objects of its own.
+//! They go through the loop's scratch memory and are copied into a bytes object of the right size. That is cheaper
+//! than receiving into a large bytes object and cutting it, as CPython does: the allocator takes large objects from
+//! the kernel and gives them back, page by page, for every read.
 
 #![allow(unsafe_code)]
 
@@ -11,7 +12,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use riata_engine::error::{Error, Result as EngineResult};
+use riata_engine::error::Error;
 use riata_engine::net;
 
 use super::memory::{self, Lent};
@@ -20,10 +21,10 @@ use super::stream::{Reading, Reception, StreamTransport, logger};
 use crate::error::os_error;
 use crate::event_loop::EventLoop;
 
-/// How much is received into the scratch memory at once, in bytes; larger reads go straight into a bytes object.
-const SCRATCH_SIZE: usize = 64 * 1024;
+/// How much is received at once, in bytes: asyncio's `max_size`.
+const SCRATCH_SIZE: usize = 256 * 1024;
 
-/// Memory that small reads are received into: one for a loop, used within one call, made at its first use.
+/// Memory that reads go through: one for a loop, used within one call, made at its first use.
 #[derive(Default)]
 pub struct Scratch(Vec<MaybeUninit<u8>>);
 
@@ -67,7 +68,7 @@ impl StreamTransport {
 
     fn read_data(slf: &Bound<'_, Self>, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
         let py = slf.py();
-        match slf.get().receive(py, event_loop.get())? {
+        match slf.get().receive(py, event_loop.get()) {
             Received::Data(data) => {
                 let Some(protocol) = slf.get().protocol(py) else {
                     return Ok(());
@@ -90,43 +91,24 @@ impl StreamTransport {
     }
 
     /// One `recv` into a bytes object.
-    ///
-    /// # Errors
-    /// MemoryError.
     fn receive<'py>(
         &self,
         py: Python<'py>,
         event_loop: &EventLoop,
-    ) -> PyResult<Received<Bound<'py, PyBytes>>> {
+    ) -> Received<Bound<'py, PyBytes>> {
         let fd = match self.live_fd(py) {
             Ok(fd) => fd,
-            Err(error) => return Ok(Received::Failed(error)),
+            Err(error) => return Received::Failed(error),
         };
-        // SAFETY: B7: `live_fd` has just said so.
-        let recv = |memory: &mut [MaybeUninit<u8>]| net::recv_uninit(unsafe { borrow(fd) }, memory);
-        let size = self.with(py, |state| state.sizer.next_size());
-        let (outcome, offered): (EngineResult<Bound<'py, PyBytes>>, usize) = if size > SCRATCH_SIZE
-        {
-            (memory::fill_bytes(py, size, recv)?, size)
-        } else {
-            let outcome = event_loop.scratch.with(py, |scratch| {
-                let memory = scratch.memory();
-                let filled = recv(memory)?;
-                // SAFETY: E6: as many bytes are initialized as `recv` returns.
-                Ok(unsafe { memory::copy_bytes(py, memory, filled) })
-            });
-            (outcome, SCRATCH_SIZE)
-        };
-        Ok(match outcome {
-            Ok(data) => {
-                let read = data.as_bytes().len();
-                if read == 0 {
-                    return Ok(Received::End);
-                }
-                self.with(py, |state| state.sizer.record(read, offered));
-                Received::Data(data)
+        event_loop.scratch.with(py, |scratch| {
+            let memory = scratch.memory();
+            // SAFETY: B7: `live_fd` has just said so.
+            match net::recv_uninit(unsafe { borrow(fd) }, memory) {
+                Ok(0) => Received::End,
+                // SAFETY: E6: as many bytes are initialized as `recv_uninit` returns.
+                Ok(read) => Received::Data(unsafe { memory::copy_bytes(py, memory, read) }),
+                Err(error) => Received::from_error(error),
             }
-            Err(error) => Received::from_error(error),
         })
     }
 

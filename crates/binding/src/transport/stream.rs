@@ -15,7 +15,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use riata_engine::driver::{Interest, Readiness, WatchKey};
 use riata_engine::error::Error;
 use riata_engine::net::SocketAddr;
-use riata_engine::stream::{Abort, Lifecycle, Lost, ReadSizer, Watermarks, WriteBuffer};
+use riata_engine::stream::{Abort, Lifecycle, Lost, Watermarks, WriteBuffer};
 
 use super::memory::Chunk;
 use super::socket::{self, Socket};
@@ -113,7 +113,6 @@ pub struct State {
     pub buffer: WriteBuffer<Chunk>,
     pub lifecycle: Lifecycle,
     pub watermarks: Watermarks,
-    pub sizer: ReadSizer,
     pub reception: Reception,
     pub reading: Reading,
     /// By `pause_reading`.
@@ -212,7 +211,6 @@ impl StreamTransport {
             buffer: WriteBuffer::new(),
             lifecycle: Lifecycle::new(),
             watermarks: Watermarks::new(),
-            sizer: ReadSizer::new(),
             reception,
             reading: Reading::NotStarted,
             paused: false,

@@ -23,6 +23,11 @@ use crate::context;
 use crate::error::os_error;
 use crate::event_loop::EventLoop;
 
+/// How many bytes may wait for the turn's end, of all transports together; with more they leave before the next
+/// callback. Much more would be out of the processor's cache by then, and the allocator would take memory from the
+/// kernel and give it back in each turn.
+const MUCH: usize = 32 * 1024;
+
 /// Chunks that are sent in one call: 1 KiB of slices on the stack. More take another call.
 const SLICES: usize = 64;
 
@@ -65,22 +70,29 @@ impl StreamTransport {
             return this.note_lost_write(py);
         }
         let defers = event_loop.get().runs_here(py);
+        let mut added = 0;
         let next = this.with(py, |state| {
+            let before = state.buffer.len();
             for chunk in chunks {
                 state.buffer.push(chunk);
             }
+            let waiting = i64::try_from(state.buffer.len()).unwrap_or(i64::MAX);
             let (_, high) = state.watermarks.limits();
-            let over = i64::try_from(state.buffer.len()).unwrap_or(i64::MAX) > high;
+            let over = waiting > high;
             if state.wants_room {
                 return Next::Wait;
             }
             state.unsent = true;
+            added = state.buffer.len() - before;
             match over || !defers {
                 true => Next::SendNow,
                 false if std::mem::replace(&mut state.enlisted, true) => Next::Wait,
                 false => Next::Enlist,
             }
         });
+        if !matches!(next, Next::SendNow) {
+            event_loop.get().unsent.with(py, |unsent| *unsent += added);
+        }
         match next {
             Next::SendNow => Self::send(slf, &event_loop)?,
             Next::Enlist => {
@@ -364,6 +376,7 @@ impl EventLoop {
         let py = slf.py();
         let this = slf.get();
         // Those that write again when they are told to go on are for the next turn.
+        this.unsent.set(py, 0);
         if !this.has_writers(py) {
             return Ok(());
         }
@@ -390,6 +403,18 @@ impl EventLoop {
             }
         }
         Ok(())
+    }
+
+    /// As `flush_writers`, if so much waits that it had better leave now: asked between two callbacks.
+    ///
+    /// # Errors
+    /// As `flush_writers`.
+    #[inline]
+    pub fn flush_much(slf: &Bound<'_, Self>) -> PyResult<()> {
+        match slf.get().unsent.get(slf.py()) > MUCH {
+            true => Self::flush_writers(slf),
+            false => Ok(()),
+        }
     }
 
     /// Whether transports have something to write.

@@ -2,7 +2,7 @@
 //!
 //! Rooms: `event_loop` (the surface of `asyncio.AbstractEventLoop`), `transport`, `future`, `task`, `handle`; `context` and
 //! `coroutine` (driving what Python owns), `interop` (what CPython's `_asyncio` must be told, and where versions
-//! differ), `slots` (type slots that PyO3 lacks), `fastcall` (methods
+//! differ), `slots` (type slots that PyO3 lacks), `trashcan` (long chains die without a deep stack), `fastcall` (methods
 //! that take any keyword without a dictionary), `imports`, `error`, `cell`.
 
 mod cell;
@@ -18,6 +18,7 @@ mod interop;
 mod slots;
 mod task;
 mod transport;
+mod trashcan;
 
 use pyo3::prelude::*;
 

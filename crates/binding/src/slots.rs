@@ -17,6 +17,7 @@ use pyo3::prelude::*;
 use crate::future::{Future, FutureIter, Sent};
 use crate::task::Task;
 use crate::transport::StreamTransport;
+use crate::trashcan;
 
 /// The deallocators that PyO3 made.
 struct Deallocators {
@@ -208,7 +209,10 @@ unsafe extern "C" fn dealloc_future(object: *mut ffi::PyObject) {
             return; // resurrected
         }
         if let Some(deallocators) = DEALLOCATORS.get() {
-            (deallocators.future)(object);
+            match exact {
+                true => trashcan::dealloc_shallow(py, object, deallocators.future),
+                false => (deallocators.future)(object), // in CPython's own trashcan already
+            }
         }
     }
 }
@@ -228,7 +232,10 @@ unsafe extern "C" fn dealloc_task(object: *mut ffi::PyObject) {
             task.get().unregister(py);
         }
         if let Some(deallocators) = DEALLOCATORS.get() {
-            (deallocators.task)(object);
+            match exact {
+                true => trashcan::dealloc_shallow(py, object, deallocators.task),
+                false => (deallocators.task)(object), // in CPython's own trashcan already
+            }
         }
     }
 }

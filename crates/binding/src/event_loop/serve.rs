@@ -4,7 +4,7 @@
 //! `asyncio.base_events` and `asyncio.Server` call these by their private names; each Python version's own signature
 //! is taken. Stopping to serve is asyncio's own code, which removes the descriptor's reader: a listener counts as one.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit, PyValueError};
@@ -182,15 +182,18 @@ impl EventLoop {
         let py = slf.py();
         // A peer that has gone by now leaves no name, as with asyncio.
         let local = net::local_addr(connection.as_fd()).unwrap_or(SocketAddr::Unspecified);
-        if slf.get().debug(py) || listener.ssl_context.is_some() {
-            return Self::welcome_in_python(slf, listener, connection, local, peer);
+        if slf.get().debug(py) {
+            log_connection(py, listener, &connection, &local, &peer)?;
+        }
+        if listener.ssl_context.is_some() {
+            return Self::welcome_to_tls(slf, listener, connection, local, peer);
         }
         let context = context::copy(listener.context.bind(py))?;
         let mut protocol = None;
         let made = context::run_in_or_copy(&context.clone_ref(py).into_bound(py), || {
             let protocol = protocol.insert(listener.protocol_factory.bind(py).call0()?);
             let origin = Origin {
-                fd: std::os::fd::AsRawFd::as_raw_fd(&connection),
+                fd: connection.as_raw_fd(),
                 socket: Socket::Raw(connection),
                 local,
                 peer,
@@ -222,9 +225,9 @@ impl EventLoop {
         }
     }
 
-    /// With TLS, and in debug mode, asyncio's own `_accept_connection2` goes on with a Python socket: it awaits the
-    /// handshake, and tells of what fails.
-    fn welcome_in_python(
+    /// With TLS asyncio's own `_accept_connection2` goes on with a Python socket: it awaits the handshake, and tells
+    /// of what fails.
+    fn welcome_to_tls(
         slf: &Bound<'_, Self>,
         listener: &Listener,
         connection: OwnedFd,
@@ -232,20 +235,10 @@ impl EventLoop {
         peer: SocketAddr,
     ) -> PyResult<()> {
         let py = slf.py();
-        let number = std::os::fd::AsRawFd::as_raw_fd(&connection);
-        let socket = python_socket(py, Some(number), &local)?;
-        let _owned_by_python = std::os::fd::IntoRawFd::into_raw_fd(connection);
-        let peer = address_to_python(py, &peer)?;
-        if slf.get().debug(py) {
-            let text = "%r got a new connection from %r: %r";
-            let logger = logger(py)?;
-            logger.call_method1(
-                intern!(py, "debug"),
-                (text, &listener.server, &peer, &socket),
-            )?;
-        }
+        let socket = python_socket(py, Some(connection.as_raw_fd()), &local)?;
+        let _owned_by_python = connection.into_raw_fd();
         let extra = PyDict::new(py);
-        extra.set_item(intern!(py, "peername"), peer)?;
+        extra.set_item(intern!(py, "peername"), address_to_python(py, &peer)?)?;
         let args = (
             &listener.protocol_factory,
             socket,
@@ -264,6 +257,27 @@ impl EventLoop {
             },
         )
     }
+}
+
+/// Debug mode's word about a new connection, which shows it as a socket.
+fn log_connection(
+    py: Python<'_>,
+    listener: &Listener,
+    connection: &OwnedFd,
+    local: &SocketAddr,
+    peer: &SocketAddr,
+) -> PyResult<()> {
+    let socket = python_socket(py, Some(connection.as_raw_fd()), local)?;
+    let peer = address_to_python(py, peer);
+    let logged = peer.and_then(|peer| {
+        let text = "%r got a new connection from %r: %r";
+        logger(py)?.call_method1(
+            intern!(py, "debug"),
+            (text, &listener.server, peer, &socket),
+        )
+    });
+    socket.call_method0(intern!(py, "detach"))?;
+    logged.map(drop)
 }
 
 #[pymethods]

@@ -4,6 +4,7 @@
 
 use std::mem::MaybeUninit;
 
+use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -43,24 +44,16 @@ pub unsafe fn copy_bytes<'py>(
     })
 }
 
-/// What became of filling a buffer that a protocol lent.
-pub enum Lent {
-    /// It has no room.
-    Empty,
-    /// What the filling gave.
-    Filled(EngineResult<usize>),
-}
-
 /// Lets `fill` write into the memory of `object`, any writable contiguous buffer. `source` is asked first, once the
 /// buffer is held: it may call Python, `fill` must not.
 ///
 /// # Errors
-/// TypeError or BufferError when `object` is no such thing.
+/// TypeError or BufferError when `object` is no such thing, or has no room; the inner result is `fill`'s.
 pub fn fill_buffer<S>(
     object: &Bound<'_, PyAny>,
     source: impl FnOnce() -> EngineResult<S>,
     fill: impl FnOnce(S, &mut [MaybeUninit<u8>]) -> EngineResult<usize>,
-) -> PyResult<Lent> {
+) -> PyResult<EngineResult<usize>> {
     let mut view = MaybeUninit::<ffi::Py_buffer>::zeroed();
     // SAFETY: B9: the object lives across the call, and the view is released below, on every path.
     unsafe {
@@ -69,17 +62,14 @@ pub fn fill_buffer<S>(
         }
         let lent = view.assume_init_mut();
         let outcome = match usize::try_from(lent.len) {
-            Ok(len) if len > 0 && !lent.buf.is_null() => {
-                Lent::Filled(source().and_then(|source| {
-                    fill(
-                        source,
-                        std::slice::from_raw_parts_mut(lent.buf.cast::<MaybeUninit<u8>>(), len),
-                    )
-                }))
-            }
-            _ => Lent::Empty,
+            Ok(len) if len > 0 && !lent.buf.is_null() => Ok(source().and_then(|source| {
+                let memory = lent.buf.cast::<MaybeUninit<u8>>();
+                fill(source, std::slice::from_raw_parts_mut(memory, len))
+            })),
+            // Receiving nothing would look like the end of the stream.
+            _ => Err(PyBufferError::new_err("the buffer has no room")),
         };
         ffi::PyBuffer_Release(lent);
-        Ok(outcome)
+        outcome
     }
 }

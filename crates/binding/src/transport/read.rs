@@ -15,7 +15,7 @@ use pyo3::types::PyBytes;
 use riata_engine::error::Error;
 use riata_engine::net;
 
-use super::memory::{self, Lent};
+use super::memory;
 use super::socket::borrow;
 use super::stream::{Reading, Reception, StreamTransport, logger};
 use crate::error::os_error;
@@ -114,15 +114,28 @@ impl StreamTransport {
 
     /// One `recv` straight into the protocol's own buffer.
     fn read_buffered(slf: &Bound<'_, Self>, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
-        const GET_BUFFER_FAILED: &str = "Fatal error: protocol.get_buffer() call failed.";
         let py = slf.py();
         let this = slf.get();
         let Some(protocol) = this.protocol(py) else {
             return Ok(());
         };
-        let buffer = match protocol.call_method1(intern!(py, "get_buffer"), (-1,)) {
+        let lent = protocol
+            .call_method1(intern!(py, "get_buffer"), (-1,))
+            .and_then(|buffer| match buffer.len()? {
+                0 => Err(PyRuntimeError::new_err(
+                    "get_buffer() returned an empty buffer",
+                )),
+                _ => Ok(buffer),
+            });
+        let buffer = match lent {
             Ok(buffer) => buffer,
-            Err(error) => return Self::fatal(slf, error, GET_BUFFER_FAILED),
+            Err(error) => {
+                return Self::fatal(
+                    slf,
+                    error,
+                    "Fatal error: protocol.get_buffer() call failed.",
+                );
+            }
         };
         // The protocol may have ended the connection, or lent the descriptor, instead of lending a buffer.
         if this.with(py, |state| state.lifecycle.is_closed()) {
@@ -131,16 +144,13 @@ impl StreamTransport {
         // SAFETY: B7: `live_fd` has just said so: it is asked when nothing that could close it is called any more.
         let recv =
             |fd, memory: &mut [MaybeUninit<u8>]| net::recv_uninit(unsafe { borrow(fd) }, memory);
-        let lent = memory::fill_buffer(&buffer, || this.live_fd(py), recv);
-        let received = match lent {
-            Ok(Lent::Filled(Ok(0))) => Received::End,
-            Ok(Lent::Filled(Ok(count))) => Received::Data(count),
-            Ok(Lent::Filled(Err(error))) => Received::from_error(error),
-            Ok(Lent::Empty) => {
-                let error = PyRuntimeError::new_err("get_buffer() returned an empty buffer");
-                return Self::fatal(slf, error, GET_BUFFER_FAILED);
+        let received = match memory::fill_buffer(&buffer, || this.live_fd(py), recv) {
+            Ok(Ok(0)) => Received::End,
+            Ok(Ok(count)) => Received::Data(count),
+            Ok(Err(error)) => Received::from_error(error),
+            Err(error) => {
+                return Self::fatal(slf, error, "Fatal read error on socket transport");
             }
-            Err(error) => return Self::fatal(slf, error, GET_BUFFER_FAILED),
         };
         match received {
             Received::Data(count) => {

@@ -226,17 +226,28 @@ impl StreamTransport {
                 state: GilCell::new(state),
             },
         )?;
-        if let Some(server) = origin.server {
-            match interop::version(py)?.server_takes_transport {
-                true => server.call_method1(intern!(py, "_attach"), (&transport,))?,
-                false => server.call_method0(intern!(py, "_attach"))?,
-            };
-            transport
-                .get()
-                .with(py, |state| state.server = Some(server.unbind()));
+        let begun = Self::attach(&transport, origin.server)
+            .and_then(|()| Self::schedule(&transport, event_loop, Signal::Begin));
+        match begun {
+            Ok(()) => Ok(transport),
+            // Nobody has it yet: it ends here, without a warning.
+            Err(error) => Self::give_back(&transport).and(Err(error)),
         }
-        Self::schedule(&transport, event_loop, Signal::Begin)?;
-        Ok(transport)
+    }
+
+    /// Counts for `server` until it is lost.
+    fn attach(slf: &Bound<'_, Self>, server: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let py = slf.py();
+        let Some(server) = server else {
+            return Ok(());
+        };
+        match interop::version(py)?.server_takes_transport {
+            true => server.call_method1(intern!(py, "_attach"), (slf,))?,
+            false => server.call_method0(intern!(py, "_attach"))?,
+        };
+        slf.get()
+            .with(py, |state| state.server = Some(server.unbind()));
+        Ok(())
     }
 
     /// Opens the state for a moment: see `GilCell::with`.

@@ -101,7 +101,8 @@ conformance-one: build ## the same under PYTHON only
 
 .PHONY: bench
 bench: build $(VENV)/bench ## how fast riata is beside asyncio and uvloop
-	$(BIN)/python -m benches
+	cargo build --quiet --release --locked -p riata-engine --example echo_load
+	$(BIN)/python -m benches --load $(CARGO_TARGET_DIR)/release/examples/echo_load $(ARGS)
 
 .PHONY: build
 build: environment $(VENV)/installed ## build riata and install it into the environment

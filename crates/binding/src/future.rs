@@ -479,7 +479,7 @@ pub fn invalid_state(py: Python<'_>, text: &str) -> PyErr {
 #[pymethods]
 impl Future {
     #[new]
-    #[pyo3(signature = (*_args, **_options))]
+    #[pyo3(signature = (*_args, **_options), text_signature = "(*, loop=None)")]
     fn new(_args: &Bound<'_, PyTuple>, _options: Option<&Bound<'_, PyDict>>) -> Self {
         Self::unbound()
     }

@@ -344,9 +344,11 @@ pub fn unregister_task(py: Python<'_>, place: usize) {
 pub fn live_tasks(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
     let owned: Vec<Py<PyAny>> = LIVE.with(py, |live| {
         let is_alive = |task: &&*mut ffi::PyObject| {
-            // SAFETY: B5: in the list, so not deallocated; a count of nought means that it is about to be, and
-            // that a weak reference's callback called us: such a task must not be brought back.
-            unsafe { ffi::Py_REFCNT(**task) > 0 }
+            // SAFETY: B5: in the list, so not deallocated. A count of nought means that it is about to be, and
+            // that a weak reference's callback called us: such a task must not be brought back. One of a Python
+            // subclass may wait in the interpreter's trashcan, which takes it from the collector first, and from
+            // 3.14 on keeps a pointer where the count was.
+            unsafe { ffi::PyObject_GC_IsTracked(**task) != 0 && ffi::Py_REFCNT(**task) > 0 }
         };
         let own = |task: &*mut ffi::PyObject| {
             // SAFETY: B5, as above. All are owned before anything is allocated, which may run the collector.

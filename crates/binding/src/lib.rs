@@ -39,8 +39,21 @@ mod _native {
     use crate::transport::StreamTransport;
     use pyo3::prelude::*;
 
+    /// Refuses a free-threaded interpreter that was told to stay without its lock (PYTHON_GIL=0): every cell here
+    /// relies on it.
+    fn check_gil(py: Python<'_>) -> PyResult<()> {
+        if let Some(enabled) = py.import("sys")?.getattr_opt("_is_gil_enabled")?
+            && !enabled.call0()?.is_truthy()?
+        {
+            let text = "riata needs the GIL, which PYTHON_GIL=0 or -X gil=0 forbids";
+            return Err(pyo3::exceptions::PyImportError::new_err(text));
+        }
+        Ok(())
+    }
+
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        check_gil(module.py())?;
         crate::slots::install(module.py())?;
         crate::fastcall::install(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))

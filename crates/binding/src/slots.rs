@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
 use pyo3::PyTypeInfo;
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
@@ -247,22 +248,23 @@ unsafe extern "C" fn send_future_iter(
 ) -> ffi::PySendResult {
     // SAFETY: B6: called by the interpreter for a FutureIter, with room for one reference.
     let step = |py: Python<'_>| unsafe {
+        *result = std::ptr::null_mut();
         let iter = Borrowed::from_ptr(py, object);
-        match iter.cast_unchecked::<FutureIter>().get().step(py) {
-            Ok(Sent::Yield(future)) => {
+        let iter = iter.cast_unchecked::<FutureIter>();
+        let error = match catch_unwind(AssertUnwindSafe(|| iter.get().step(py))) {
+            Ok(Ok(Sent::Yield(future))) => {
                 *result = future.into_ptr();
-                ffi::PySendResult::PYGEN_NEXT
+                return ffi::PySendResult::PYGEN_NEXT;
             }
-            Ok(Sent::Return(value)) => {
+            Ok(Ok(Sent::Return(value))) => {
                 *result = value.into_ptr();
-                ffi::PySendResult::PYGEN_RETURN
+                return ffi::PySendResult::PYGEN_RETURN;
             }
-            Err(error) => {
-                *result = std::ptr::null_mut();
-                error.restore(py);
-                ffi::PySendResult::PYGEN_ERROR
-            }
-        }
+            Ok(Err(error)) => error,
+            Err(_) => PyRuntimeError::new_err("riata panicked; the message is on stderr"),
+        };
+        error.restore(py);
+        ffi::PySendResult::PYGEN_ERROR
     };
     // SAFETY: B6: as above. Attaching tells PyO3 that references may be dropped at once.
     unsafe { Python::attach_unchecked(step) }

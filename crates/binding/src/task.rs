@@ -635,7 +635,10 @@ fn yield_used(task: &Bound<'_, Task>, awaited: &Bound<'_, PyAny>) -> PyResult<St
 #[pymethods]
 impl Task {
     #[new]
-    #[pyo3(signature = (*_args, **_options))]
+    #[pyo3(
+        signature = (*_args, **_options),
+        text_signature = "(coro, *, loop=None, name=None, context=None, eager_start=False)"
+    )]
     fn new(
         _args: &Bound<'_, PyTuple>,
         _options: Option<&Bound<'_, PyDict>>,

@@ -1,0 +1,1 @@
+"""How fast riata is beside other loops: `python -m benches`."""

@@ -1,0 +1,81 @@
+"""The first reading: riata beside uvloop and asyncio, in one run, in turn, by CPU time.
+
+Each measurement is a process of its own. The loops take turns, so that a machine that gets slower slows all of them;
+what is compared is the median of the ratios, round by round, with their spread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+
+from benches.loops import NAMES
+from benches.micro import CASES
+
+ROOT = Path(__file__).parent.parent
+
+
+def micro(case: str, count: int) -> Callable[[str], float]:
+    """A measurement of a micro benchmark, in CPU microseconds an operation."""
+
+    def measure(loop: str) -> float:
+        command = [sys.executable, "-m", "benches.micro", loop, case, str(count)]
+        run = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+        return float(run.stdout) / count * 1e6
+
+    return measure
+
+
+def echo(load: Path, connections: int, size: int, messages: int) -> Callable[[str], float]:
+    """A measurement of the echo server's CPU microseconds a message."""
+
+    def measure(loop: str) -> float:
+        command = [sys.executable, "-m", "benches.echo", loop]
+        with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+            assert server.stdin is not None
+            assert server.stdout is not None
+            port = server.stdout.readline().strip()
+            arguments = [f"127.0.0.1:{port}", str(connections), str(size), str(messages)]
+            subprocess.run([load, *arguments], check=True, capture_output=True)
+            server.stdin.close()
+            return float(server.stdout.readline()) / messages * 1e6
+
+    return measure
+
+
+def main() -> None:
+    """Measure everything and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benches", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7, help="measurements of each loop; default: 7")
+    parser.add_argument("--count", type=int, default=200_000, help="operations of a measurement; default: 200000")
+    parser.add_argument("--only", default="", help="only cases whose name has this in it")
+    parser.add_argument("--load", type=Path, required=True, help="the program echo_load, which makes the load")
+    options = parser.parse_args()
+
+    cases = {case: micro(case, options.count) for case in CASES}
+    for size in (1024, 10 * 1024, 100 * 1024):
+        messages = max(2000, options.count // (1 + size // 4096))
+        cases[f"echo, 64 x {size // 1024} KiB"] = echo(options.load, 64, size, messages)
+
+    table = Table("CPU µs each", *NAMES, "uvloop / riata", "asyncio / riata")
+    for case, measure in cases.items():
+        if options.only not in case:
+            continue
+        rounds = [{loop: measure(loop) for loop in NAMES} for _ in range(options.rounds)]
+        cells = [f"{median(round[loop] for round in rounds):.3f}" for loop in NAMES]
+        for other in ("uvloop", "asyncio"):
+            ratios = sorted(round[other] / round["riata"] for round in rounds)
+            cells.append(f"{median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+        table.add_row(case, *cells)
+    Console(width=110).print(table)
+
+
+if __name__ == "__main__":
+    main()

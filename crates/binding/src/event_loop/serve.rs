@@ -342,7 +342,7 @@ impl EventLoop {
         let py = slf.py();
         let this = slf.get();
         this.check_closed(py)?;
-        let fd = descriptor(sock)?;
+        let fd = listening(sock)?;
         this._remove_reader(sock)?;
         let given = context.filter(context::is_exact).map(Bound::unbind);
         let listener = Listener {
@@ -360,7 +360,6 @@ impl EventLoop {
             },
             given_context: given,
         };
-        set_nodelay(sock, fd);
         let Some(kernel) = this.kernel(py) else {
             return Ok(());
         };
@@ -463,17 +462,21 @@ fn names_of(socket: &Bound<'_, PyAny>) -> PyResult<(i32, SocketAddr, SocketAddr)
     Ok((fd, local, peer))
 }
 
-/// Accepted connections inherit TCP_NODELAY from the listening socket (tcp(7)): one call instead of one for each.
+/// A listening socket's number. Accepted connections inherit its TCP_NODELAY (tcp(7)): one call instead of one for
+/// each.
 #[allow(unsafe_code)]
-fn set_nodelay(socket: &Bound<'_, PyAny>, fd: i32) {
+fn listening(socket: &Bound<'_, PyAny>) -> PyResult<i32> {
     let py = socket.py();
     let family = socket
         .getattr(intern!(py, "family"))
         .and_then(|family| family.extract::<i32>());
+    let fd = descriptor(socket)?;
     if matches!(family, Ok(libc::AF_INET | libc::AF_INET6)) {
-        // SAFETY: B7: the socket object has just given its number. Another protocol than TCP has no such option.
+        // SAFETY: B7: the socket object has just given its number.
+        // Another protocol than TCP has no such option.
         let _other_protocol = net::set_nodelay(unsafe { borrow(fd) });
     }
+    Ok(fd)
 }
 
 /// Names of a family that is not taken apart here, as Python's socket object gives them.

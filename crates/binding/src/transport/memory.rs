@@ -38,7 +38,7 @@ pub unsafe fn copy_bytes<'py>(
     filled: usize,
 ) -> Bound<'py, PyBytes> {
     let filled = &bytes[..filled.min(bytes.len())];
-    // SAFETY: the caller's promise.
+    // SAFETY: B8: the caller's promise.
     PyBytes::new(py, unsafe {
         std::slice::from_raw_parts(filled.as_ptr().cast::<u8>(), filled.len())
     })

@@ -105,7 +105,7 @@ impl StreamTransport {
             // SAFETY: B7: `live_fd` has just said so.
             match net::recv_uninit(unsafe { borrow(fd) }, memory) {
                 Ok(0) => Received::End,
-                // SAFETY: E6: as many bytes are initialized as `recv_uninit` returns.
+                // SAFETY: B8: as many bytes are initialized as `recv_uninit` returns.
                 Ok(read) => Received::Data(unsafe { memory::copy_bytes(py, memory, read) }),
                 Err(error) => Received::from_error(error),
             }

@@ -3,7 +3,8 @@
 //! Rooms: `event_loop` (the surface of `asyncio.AbstractEventLoop`), `transport`, `future`, `task`, `handle`; `context` and
 //! `coroutine` (driving what Python owns), `interop` (what CPython's `_asyncio` must be told, and where versions
 //! differ), `slots` (type slots that PyO3 lacks), `trashcan` (long chains die without a deep stack), `fastcall` (methods
-//! that take any keyword without a dictionary), `imports`, `error`, `cell`.
+//! that take any keyword without a dictionary), `threads` (who else wants the GIL),
+//! `imports`, `error`, `cell`.
 
 mod cell;
 mod context;
@@ -17,6 +18,7 @@ mod imports;
 mod interop;
 mod slots;
 mod task;
+mod threads;
 mod transport;
 mod trashcan;
 

@@ -26,6 +26,7 @@ use crate::handle::Handle;
 use crate::imports::imports;
 use crate::interop;
 use crate::task::Task;
+use crate::threads;
 use crate::transport::{Signal, StreamTransport};
 
 /// The longest poll: asyncio's MAXIMUM_SELECT_TIMEOUT, a day.
@@ -33,6 +34,9 @@ const LONGEST_POLL: Nanos = Nanos(24 * 3600 * 1_000_000_000);
 
 /// How many turns may pass without a poll while there is nothing to watch but the loop's own descriptors.
 const UNPOLLED_TURNS: u32 = 32;
+
+/// The same while there are other threads, which get the GIL at polls.
+const UNPOLLED_TURNS_WITH_THREADS: u32 = 4;
 
 /// How far a poll may wait.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -222,6 +226,7 @@ impl EventLoop {
         self.unpolled_turns.with(py, |turns| {
             *turns += 1;
             *turns >= UNPOLLED_TURNS
+                || *turns >= UNPOLLED_TURNS_WITH_THREADS && threads::has_others(py)
         })
     }
 
@@ -270,6 +275,9 @@ impl EventLoop {
             .take(py)
             .unwrap_or_else(|| Events::with_capacity(256));
         let waited = match patience {
+            Patience::None if threads::has_others(py) => {
+                py.detach(|| kernel.poller.wait(&mut events, Some(Nanos(0))))
+            }
             Patience::None => kernel.poller.wait(&mut events, Some(Nanos(0))),
             Patience::For(_) | Patience::Unlimited => {
                 let timeout = match patience {

@@ -8,7 +8,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use pyo3::{PyTraverseError, PyVisit};
-use riata_engine::driver::{Interest, WatchKey};
+use riata_engine::driver::{Interest, Poller, Registry, WatchKey};
+use riata_engine::error::Error;
 
 use super::EventLoop;
 use super::serve::Listener;
@@ -183,6 +184,34 @@ impl EventLoop {
             Some(Watcher::Listener(_)) => Ok(true),
             _ => Ok(false),
         }
+    }
+
+    /// Changes the table of what is watched, and the kernel's set with it; None once closed.
+    ///
+    /// In a forked child that has not gone on with the loop the kernel's set is its parent's, and must stay as it is:
+    /// there the change is made in a set that is thrown away, which comes to the same for the table.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE, ENOMEM, in such a child.
+    pub fn change_watchers<R>(
+        &self,
+        py: Python<'_>,
+        change: impl FnOnce(&mut Registry<Watcher>, &Poller) -> R,
+    ) -> Result<Option<R>, Error> {
+        let Some(kernel) = self.kernel(py) else {
+            return Ok(None);
+        };
+        if self.is_own(py) {
+            let changed = self
+                .registry
+                .with(py, |registry| change(registry, &kernel.poller));
+            return Ok(Some(changed));
+        }
+        let thrown_away = Poller::new()?;
+        Ok(Some(
+            self.registry
+                .with(py, |registry| change(registry, &thrown_away)),
+        ))
     }
 
     /// The transport that has `fd`, if one does.

@@ -353,33 +353,32 @@ impl StreamTransport {
             .get()
             .with(py, |state| (state.fd, state.key, state.wanted()));
         let this = event_loop.get();
-        let Some(kernel) = this.kernel(py).filter(|_| this.is_own(py)) else {
-            return Ok(());
-        };
         let Some(key) = key else {
             if wanted.is_none() {
                 return Ok(());
             }
             let watcher = Watcher::Stream(slf.clone().unbind());
-            let added = this.registry.with(py, |registry| {
-                registry.add(&kernel.poller, fd, wanted, watcher)
-            });
+            let added = this.change_watchers(py, |registry, poller| {
+                registry.add(poller, fd, wanted, watcher)
+            })?;
             return match added {
-                Ok(key) => {
+                None => Ok(()),
+                Some(Ok(key)) => {
                     slf.get().with(py, |state| state.key = Some(key));
                     Ok(())
                 }
-                Err(rejected) => Err(rejected.error),
+                Some(Err(rejected)) => Err(rejected.error),
             };
         };
-        let changed = this.registry.with(py, |registry| {
-            registry.set_interest(&kernel.poller, key, wanted)
-        });
+        let changed = this.change_watchers(py, |registry, poller| {
+            registry.set_interest(poller, key, wanted)
+        })?;
         Self::hold(slf, event_loop);
         match changed {
+            None => Ok(()),
             // A loop that was closed has forgotten it.
-            Err(error) if error.errno == libc::ENOENT && wanted.is_none() => Ok(()),
-            changed => changed,
+            Some(Err(error)) if error.errno == libc::ENOENT && wanted.is_none() => Ok(()),
+            Some(changed) => changed,
         }
     }
 
@@ -420,19 +419,17 @@ impl StreamTransport {
         let (Some(key), Some(event_loop)) = (key, event_loop) else {
             return;
         };
-        let this = event_loop.get();
-        let Some(kernel) = this.kernel(py) else {
-            return;
-        };
-        let own = this.is_own(py);
-        let watcher = this.registry.with(py, |registry| match own {
-            true => registry.remove(&kernel.poller, key),
-            // In a forked child the kernel's set is the parent's: only the place in the table is given up.
-            false => registry
-                .get_mut(key)
-                .map(|place| std::mem::replace(place, Watcher::Remote)),
-        });
-        drop(watcher);
+        let removed = event_loop
+            .get()
+            .change_watchers(py, |registry, poller| registry.remove(poller, key));
+        if removed.is_err() {
+            // No descriptor is left for that, in a forked child: its place must not name the transport.
+            let left = event_loop.get().registry.with(py, |registry| {
+                let place = registry.get_mut(key)?;
+                Some(std::mem::replace(place, Watcher::Remote))
+            });
+            drop(left);
+        }
     }
 
     /// A poll has reported something.

@@ -5,7 +5,7 @@ import concurrent.futures
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import pytest
@@ -186,7 +186,7 @@ def test_asynchronous_generators_are_closed(loop_factory: Callable[[], Any]) -> 
     loop = loop_factory()
     closed: list[str] = []
 
-    async def numbers(name: str) -> AsyncIterator[int]:
+    async def numbers(name: str) -> AsyncGenerator[int, None]:
         try:
             while True:
                 yield 1
@@ -212,8 +212,12 @@ def test_asynchronous_generators_are_closed(loop_factory: Callable[[], Any]) -> 
     assert closed == ["dropped", "kept"]
 
     late = numbers("late")
+
+    async def begin() -> int:
+        return await anext(late)
+
     with pytest.warns(ResourceWarning, match="was scheduled after"):
-        loop.run_until_complete(anext(late))
+        loop.run_until_complete(begin())
     loop.run_until_complete(late.aclose())
     loop.close()
 

@@ -26,7 +26,6 @@ def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
         KeyboardInterrupt: Ctrl-C was pressed; `main` was cancelled first.
     """
     if asyncio.events._get_running_loop() is not None:
-        main.close() if hasattr(main, "close") else None
         raise RuntimeError("riata.run() cannot be called from a running event loop")
     with asyncio.Runner(debug=debug, loop_factory=new_event_loop) as runner:
         return runner.run(main)

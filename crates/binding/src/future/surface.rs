@@ -1,0 +1,347 @@
+//! The methods and attributes of `Future` that Python sees, with asyncio's names.
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple, PyType};
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::waiters::Waiter;
+use super::{Future, FutureIter, Outcome, Reading, State, invalid_state};
+use crate::context;
+use crate::imports::imports;
+use crate::interop;
+use crate::task::{Task, TaskWakeup};
+
+#[pymethods]
+impl Future {
+    #[new]
+    #[pyo3(signature = (*_args, **_options), text_signature = "(*, loop=None)")]
+    fn new(_args: &Bound<'_, PyTuple>, _options: Option<&Bound<'_, PyDict>>) -> Self {
+        Self::unbound()
+    }
+
+    /// A pending future of `loop`, by default the current event loop.
+    #[pyo3(signature = (*, r#loop = None))]
+    fn __init__(slf: &Bound<'_, Self>, r#loop: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        Self::bind(slf, r#loop)
+    }
+
+    /// asyncio.Future (or Task): so that `isinstance` holds for code that knows only asyncio's.
+    #[getter(__class__)]
+    fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let imports = imports(py)?;
+        if slf.is_exact_instance_of::<Self>() {
+            return Ok(imports.asyncio_future.bind(py).clone());
+        }
+        if slf.is_exact_instance_of::<Task>() {
+            return Ok(imports.asyncio_task.bind(py).clone());
+        }
+        let is_task = slf.is_instance_of::<Task>();
+        let asyncio_class = if is_task {
+            &imports.asyncio_task
+        } else {
+            &imports.asyncio_future
+        };
+        interop::face(&slf.get_type(), asyncio_class.bind(py))
+    }
+
+    #[classmethod]
+    fn __class_getitem__<'py>(
+        class: &Bound<'py, PyType>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        imports(class.py())?
+            .generic_alias
+            .bind(class.py())
+            .call1((class, item))
+    }
+
+    fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().check_initialized(slf.py())?;
+        imports(slf.py())?.future_repr.bind(slf.py()).call1((slf,))
+    }
+
+    /// Return the result this future represents, or raise its exception.
+    ///
+    /// Raises CancelledError when cancelled and InvalidStateError while pending.
+    fn result(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match self.read(py)? {
+            Reading::Result(result) => Ok(result),
+            Reading::Exception(exception) => Err(PyErr::from_value(exception.into_bound(py))),
+        }
+    }
+
+    /// Return the exception that was set, or None.
+    ///
+    /// Raises CancelledError when cancelled and InvalidStateError while pending.
+    fn exception(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        match self.state.get(py) {
+            State::Cancelled => return Err(self.cancelled_error(py)?),
+            State::Pending => return Err(invalid_state(py, "Exception is not set.")),
+            State::Finished => {}
+        }
+        self.log_traceback.set(py, false);
+        Ok(self.outcome.with(py, |outcome| match outcome {
+            Outcome::Exception(exception, _) => Some(exception.clone_ref(py)),
+            _ => None,
+        }))
+    }
+
+    /// Mark the future done and set its result. Raises InvalidStateError when it is done already.
+    fn set_result(slf: &Bound<'_, Self>, result: Py<PyAny>) -> PyResult<()> {
+        Self::finish(slf, result)
+    }
+
+    /// Mark the future done and set an exception. Raises InvalidStateError when it is done already.
+    fn set_exception(slf: &Bound<'_, Self>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
+        Self::fail(slf, exception)
+    }
+
+    /// Cancel the future and schedule its callbacks; False when it is done already.
+    #[pyo3(signature = (msg = None))]
+    fn cancel(slf: &Bound<'_, Self>, msg: Option<Py<PyAny>>) -> PyResult<bool> {
+        slf.get().check_initialized(slf.py())?;
+        Self::cancel_with(slf, msg)
+    }
+
+    /// Return True if the future was cancelled.
+    fn cancelled(&self, py: Python<'_>) -> bool {
+        self.state.get(py) == State::Cancelled
+    }
+
+    /// Return True if the future is done: has a result or an exception, or was cancelled.
+    fn done(&self, py: Python<'_>) -> bool {
+        self.is_done(py)
+    }
+
+    /// Call `fn(future)` in `context` (a copy of the current one) through the loop once the future is done.
+    #[pyo3(signature = (r#fn, /, *, context = None))]
+    fn add_done_callback(
+        slf: &Bound<'_, Self>,
+        r#fn: Py<PyAny>,
+        context: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        slf.get().check_initialized(py)?;
+        let context = match context {
+            Some(context) => context,
+            None => context::copy_current(py)?,
+        };
+        Self::add_waiter(slf, Waiter::Call(r#fn, context))
+    }
+
+    /// Remove all instances of a callback; return how many there were.
+    #[pyo3(signature = (r#fn, /))]
+    fn remove_done_callback(slf: &Bound<'_, Self>, r#fn: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let py = slf.py();
+        let this = slf.get();
+        this.check_initialized(py)?;
+        let waiters = this.waiters.take(py).into_vec();
+        let before = waiters.len();
+        let mut kept = Vec::with_capacity(before);
+        let mut trouble = None;
+        for waiter in waiters {
+            // Comparing calls Python, which may touch this very future: what it adds meanwhile comes behind.
+            let equal = match &waiter {
+                _ if trouble.is_some() => Ok(false),
+                Waiter::Call(callback, _) => callback.bind(py).eq(r#fn),
+                Waiter::Task(task) => Ok(TaskWakeup::wakes(r#fn, task)),
+            };
+            match equal {
+                Ok(true) => {}
+                Ok(false) => kept.push(waiter),
+                Err(error) => {
+                    trouble = Some(error);
+                    kept.push(waiter);
+                }
+            }
+        }
+        let removed = before - kept.len();
+        this.waiters.with(py, |waiters| {
+            for waiter in std::mem::take(waiters).into_vec() {
+                kept.push(waiter);
+            }
+            for waiter in kept {
+                waiters.push(waiter);
+            }
+        });
+        trouble.map_or(Ok(removed), Err)
+    }
+
+    /// Return the event loop the future is bound to.
+    fn get_loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(self.loop_ref(py)?.object(py))
+    }
+
+    fn _make_cancelled_error(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(self.cancelled_error(py)?.into_value(py).into_any())
+    }
+
+    fn __await__(slf: &Bound<'_, Self>) -> PyResult<FutureIter> {
+        slf.get().check_initialized(slf.py())?;
+        Ok(FutureIter::new(slf.clone().unbind()))
+    }
+
+    fn __iter__(slf: &Bound<'_, Self>) -> PyResult<FutureIter> {
+        slf.get().check_initialized(slf.py())?;
+        Ok(FutureIter::new(slf.clone().unbind()))
+    }
+
+    #[getter]
+    fn _asyncio_future_blocking(&self, py: Python<'_>) -> bool {
+        self.blocking.get(py)
+    }
+
+    #[setter(_asyncio_future_blocking)]
+    fn set_asyncio_future_blocking(&self, py: Python<'_>, value: bool) {
+        self.blocking.set(py, value);
+    }
+
+    #[getter]
+    fn _log_traceback(&self, py: Python<'_>) -> bool {
+        self.log_traceback.get(py)
+    }
+
+    #[setter(_log_traceback)]
+    fn set_log_traceback(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        if value.is_truthy()? {
+            return Err(PyValueError::new_err(
+                "_log_traceback can only be set to False",
+            ));
+        }
+        self.log_traceback.set(py, false);
+        Ok(())
+    }
+
+    #[getter]
+    fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.loop_ref(py)
+            .ok()
+            .map(|event_loop| event_loop.object(py))
+    }
+
+    #[getter]
+    fn _state(&self, py: Python<'_>) -> &'static str {
+        match self.state.get(py) {
+            State::Pending => "PENDING",
+            State::Cancelled => "CANCELLED",
+            State::Finished => "FINISHED",
+        }
+    }
+
+    #[getter]
+    fn _result(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.outcome.with(py, |outcome| match outcome {
+            Outcome::Result(result) => Some(result.clone_ref(py)),
+            _ => None,
+        })
+    }
+
+    #[getter]
+    fn _exception(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.outcome.with(py, |outcome| match outcome {
+            Outcome::Exception(exception, _) => Some(exception.clone_ref(py)),
+            _ => None,
+        })
+    }
+
+    #[getter]
+    fn _callbacks<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
+        type Entry = Result<Py<Task>, (Py<PyAny>, Py<PyAny>)>;
+        let all: Vec<Entry> = self.waiters.with(py, |waiters| {
+            let entry = |waiter: &Waiter| match waiter {
+                Waiter::Task(task) => Ok(task.clone_ref(py)),
+                Waiter::Call(callback, context) => {
+                    Err((callback.clone_ref(py), context.clone_ref(py)))
+                }
+            };
+            waiters.as_slice().iter().map(entry).collect()
+        });
+        if all.is_empty() {
+            return Ok(None);
+        }
+        let list = PyList::empty(py);
+        for entry in all {
+            match entry {
+                Ok(task) => {
+                    let context = task.get().context(py);
+                    list.append((TaskWakeup::new(task), context))?;
+                }
+                Err(callback_and_context) => list.append(callback_and_context)?,
+            }
+        }
+        Ok(Some(list))
+    }
+
+    #[getter]
+    fn _cancel_message(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.cancel_message(py)
+    }
+
+    #[setter(_cancel_message)]
+    fn assign_cancel_message(&self, py: Python<'_>, message: Option<Py<PyAny>>) {
+        self.set_cancel_message(py, message);
+    }
+
+    #[getter]
+    fn _cancelled_exc(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.rare_field(py, |rare| &rare.cancelled_exc)
+    }
+
+    #[getter]
+    fn _source_traceback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.source_traceback(py)
+    }
+
+    #[getter]
+    fn _asyncio_awaited_by<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<Option<Bound<'py, pyo3::types::PyFrozenSet>>> {
+        let Some(set) = self.rare_field(py, |rare| &rare.awaited_by) else {
+            return Ok(None);
+        };
+        let items: Vec<Bound<'py, PyAny>> = set.bind(py).try_iter()?.collect::<PyResult<_>>()?;
+        if items.is_empty() {
+            return Ok(None);
+        }
+        pyo3::types::PyFrozenSet::new(py, items).map(Some)
+    }
+
+    #[allow(unsafe_code)]
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // SAFETY: B3: called by the collector.
+        unsafe {
+            self.event_loop.traverse().traverse(&visit)?;
+            match self.outcome.traverse() {
+                Outcome::None => {}
+                Outcome::Result(result) => visit.call(result)?,
+                Outcome::Exception(exception, traceback) => {
+                    visit.call(exception)?;
+                    visit.call(traceback)?;
+                }
+            }
+            for waiter in self.waiters.traverse().as_slice() {
+                match waiter {
+                    Waiter::Task(task) => visit.call(task)?,
+                    Waiter::Call(callback, context) => {
+                        visit.call(callback)?;
+                        visit.call(context)?;
+                    }
+                }
+            }
+            if let Some(rare) = self.rare.traverse() {
+                visit.call(&rare.cancel_message)?;
+                visit.call(&rare.cancelled_exc)?;
+                visit.call(&rare.source_traceback)?;
+                visit.call(&rare.awaited_by)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self) {
+        Python::attach(|py| self.clear(py));
+    }
+}

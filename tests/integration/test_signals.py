@@ -1,0 +1,284 @@
+"""Signals: handlers of the loop, Python's own, Ctrl-C; each program in a process of its own.
+
+Every program sends itself its signals, once it is known to wait or to be busy: nothing depends on when.
+"""
+
+import signal
+
+import pytest
+
+from .processes import output, run_program
+
+both = pytest.mark.parametrize("kind", ["asyncio", "riata"])
+
+# When the other thread gets the GIL, the loop has given it away: it polls, or is about to.
+KILL_WHEN_IDLE = """
+def kill_when_idle(loop, number):
+    def kill():
+        time.sleep(0.05)  # only so that the poll is likely to have begun; the outcome does not depend on it
+        os.kill(os.getpid(), number)
+    threading.Thread(target=kill).start()
+"""
+
+
+@both
+def test_handlers_while_idle_and_while_busy(kind: str) -> None:
+    lines = output(
+        kind,
+        KILL_WHEN_IDLE
+        + """
+async def main():
+    loop = asyncio.get_running_loop()
+    came = asyncio.Event()
+    def handle(*args):
+        print("handled", *args, asyncio.current_task())
+        came.set()
+    loop.add_signal_handler(signal.SIGUSR1, handle, 1, "two")
+    kill_when_idle(loop, signal.SIGUSR1)
+    await came.wait()
+    came.clear()
+    os.kill(os.getpid(), signal.SIGUSR1)
+    turns = 0
+    while not came.is_set():
+        await asyncio.sleep(0)
+        turns += 1
+    print(turns < 1000)
+    print(loop.remove_signal_handler(signal.SIGUSR1), loop.remove_signal_handler(signal.SIGUSR1))
+    print(signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL)
+
+run(main())
+""",
+    )
+    assert lines == ["handled 1 two None", "handled 1 two None", "True", "True False", "True"]
+
+
+@both
+def test_many_signals_are_handled(kind: str) -> None:
+    lines = output(
+        kind,
+        """
+async def main():
+    loop = asyncio.get_running_loop()
+    got = []
+    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, got.append, number)
+    loop.add_signal_handler(signal.SIGHUP, got.append, "replaced")
+    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGHUP):
+        os.kill(os.getpid(), number)
+    while len(got) < 4:
+        await asyncio.sleep(0)
+    print(sorted(map(str, got)) == sorted(map(str, [signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, "replaced"])))
+
+run(main())
+print(signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)
+""",
+    )
+    assert lines == ["True", "True"]
+
+
+@both
+def test_what_cannot_be_a_handler(kind: str) -> None:
+    lines = output(
+        kind,
+        """
+loop = new_event_loop()
+async def coroutine():
+    pass
+def elsewhere():
+    try:
+        loop.add_signal_handler(signal.SIGUSR1, print)
+    except (RuntimeError, ValueError) as error:
+        print(type(error).__name__)
+for number, callback in ((signal.SIGUSR1, coroutine), (999, print), ("x", print), (signal.SIGKILL, print), (0, print)):
+    try:
+        loop.add_signal_handler(number, callback)
+    except Exception as error:
+        print(type(error).__name__, error)
+thread = threading.Thread(target=elsewhere)
+thread.start()
+thread.join()
+loop.close()
+""",
+    )
+    assert lines[:1] == ["TypeError coroutines cannot be used with add_signal_handler()"]
+    assert [line.split()[0] for line in lines[1:]] == [
+        "ValueError",
+        "TypeError",
+        "RuntimeError",
+        "ValueError",
+        "RuntimeError",
+    ]
+
+
+@both
+def test_the_wakeup_descriptor_is_left_as_found(kind: str) -> None:
+    lines = output(
+        kind,
+        """
+import socket
+ours, theirs = socket.socketpair()
+theirs.setblocking(False)
+signal.set_wakeup_fd(theirs.fileno())
+loop = new_event_loop()
+loop.run_until_complete(asyncio.sleep(0))
+print(signal.set_wakeup_fd(theirs.fileno()) == theirs.fileno())
+loop.add_signal_handler(signal.SIGUSR1, print)
+loop.run_until_complete(asyncio.sleep(0))
+loop.remove_signal_handler(signal.SIGUSR1)
+signal.set_wakeup_fd(theirs.fileno())
+loop.run_until_complete(asyncio.sleep(0))
+loop.close()
+print(signal.set_wakeup_fd(-1) in (theirs.fileno(), -1))
+""",
+    )
+    assert lines == ["True", "True"]
+
+
+@both
+@pytest.mark.parametrize("busy", [False, True])
+def test_pythons_own_handlers_run_while_the_loop_does(kind: str, busy: bool) -> None:
+    lines = output(
+        kind,
+        KILL_WHEN_IDLE
+        + f"""
+async def main():
+    loop = asyncio.get_running_loop()
+    came = asyncio.Event()
+    signal.signal(signal.SIGUSR1, lambda *_: (print("handled"), loop.call_soon_threadsafe(came.set)))
+    if {busy}:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        while not came.is_set():
+            await asyncio.sleep(0)
+    else:
+        kill_when_idle(loop, signal.SIGUSR1)
+        await came.wait()
+
+run(main())
+""",
+    )
+    assert lines == ["handled"]
+
+
+@both
+@pytest.mark.parametrize("busy", [False, True])
+def test_runner_turns_ctrl_c_into_cancellation(kind: str, busy: bool) -> None:
+    lines = output(
+        kind,
+        KILL_WHEN_IDLE
+        + f"""
+async def main():
+    try:
+        if {busy}:
+            os.kill(os.getpid(), signal.SIGINT)
+            while True:
+                await asyncio.sleep(0)
+        kill_when_idle(asyncio.get_running_loop(), signal.SIGINT)
+        await asyncio.sleep(1000)
+    except asyncio.CancelledError:
+        print("cancelled")
+        raise
+    finally:
+        print("cleaned up")
+
+try:
+    run(main())
+except KeyboardInterrupt:
+    print("KeyboardInterrupt")
+print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+""",
+    )
+    assert lines == ["cancelled", "cleaned up", "KeyboardInterrupt", "True"]
+
+
+@both
+def test_a_second_ctrl_c_ends_a_stubborn_program(kind: str) -> None:
+    lines = output(
+        kind,
+        """
+async def main():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        while True:
+            await asyncio.sleep(0)
+    except asyncio.CancelledError:
+        print("not yet")
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(10**7):
+            pass
+        await asyncio.sleep(1000)
+
+try:
+    run(main())
+except KeyboardInterrupt:
+    print("KeyboardInterrupt")
+""",
+    )
+    assert lines == ["not yet", "KeyboardInterrupt"]
+
+
+@both
+@pytest.mark.parametrize("where", ["idle", "callback", "task"])
+def test_ctrl_c_without_a_runner(kind: str, where: str) -> None:
+    lines = output(
+        kind,
+        KILL_WHEN_IDLE
+        + f"""
+where = {where!r}
+loop = new_event_loop()
+def callback():
+    signal.raise_signal(signal.SIGINT)
+async def task():
+    await asyncio.sleep(0)
+    signal.raise_signal(signal.SIGINT)
+kept = None
+if where == "idle":
+    kill_when_idle(loop, signal.SIGINT)
+elif where == "callback":
+    loop.call_soon(callback)
+else:
+    kept = loop.create_task(task())
+try:
+    loop.run_forever()
+except KeyboardInterrupt:
+    print("KeyboardInterrupt", loop.is_running(), asyncio._get_running_loop(), asyncio.current_task(loop))
+if kept:
+    print(repr(kept.exception()))
+order = []
+loop.call_soon(order.append, "still works")
+loop.call_soon(loop.stop)
+loop.run_forever()
+print(order)
+loop.close()
+""",
+    )
+    assert lines[0] == "KeyboardInterrupt False None None"
+    assert lines[-1] == "['still works']"
+    assert (where == "task") == ("KeyboardInterrupt()" in lines)
+
+
+@both
+def test_an_unhandled_ctrl_c_ends_the_program_as_python_does(kind: str) -> None:
+    ended = run_program(
+        kind, "async def main():\n    os.kill(os.getpid(), signal.SIGINT)\n    await asyncio.sleep(1000)\nrun(main())\n"
+    )
+    assert ended.status == -signal.SIGINT
+    assert ended.stderr.endswith("KeyboardInterrupt\n")
+
+
+@both
+def test_a_loop_in_a_thread_leaves_signals_alone(kind: str) -> None:
+    lines = output(
+        kind,
+        """
+loop = new_event_loop()
+thread = threading.Thread(target=loop.run_forever)
+thread.start()
+print(signal.set_wakeup_fd(-1))
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGUSR1)
+loop.call_soon_threadsafe(loop.stop)
+thread.join()
+loop.close()
+""",
+    )
+    assert lines == ["-1", "handled"]

@@ -1,6 +1,6 @@
 //! Stream transports: TCP and Unix sockets, one class for both, connecting and accepted.
 //!
-//! - `stream`: the object, how it begins and ends
+//! - `stream`: the object and what it holds; `life`: how it begins and ends; `watching`: what it waits for
 //! - `read`, `write`: what happens when the socket is ready
 //! - `surface`: the methods of `asyncio.Transport`
 //! - `private`: the private names that asyncio's own code uses (`sslproto`, `sendfile`)
@@ -14,12 +14,14 @@
 
 mod address;
 mod extra;
+mod life;
 mod memory;
 mod private;
 mod read;
 mod socket;
 mod stream;
 mod surface;
+mod watching;
 mod write;
 
 pub use address::to_python as address_to_python;

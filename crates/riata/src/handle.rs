@@ -1,0 +1,174 @@
+//! The way into a loop from other threads.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::context;
+use crate::error::LoopClosed;
+use crate::host::{Content, Parcel};
+
+/// A loop, as other threads see it. It keeps nothing alive.
+///
+/// ```
+/// riata::run(async {
+///     let handle = riata::Handle::current();
+///     std::thread::spawn(move || {
+///         let _ = handle.call_soon_threadsafe(|| assert!(riata::current_task().is_none()));
+///     });
+/// });
+/// ```
+#[derive(Clone)]
+pub struct Handle {
+    event_loop: u16,
+    /// Tells loops with the same number apart, which have it one after the other.
+    serial: u64,
+}
+
+impl Handle {
+    /// The handle of this thread's loop.
+    ///
+    /// # Panics
+    ///
+    /// Outside a running loop.
+    ///
+    /// ```
+    /// riata::run(async { riata::Handle::current(); });
+    /// ```
+    #[track_caller]
+    pub fn current() -> Self {
+        context::with(|guests| guests.handle().clone())
+    }
+
+    /// Calls `f` on the loop's thread, in its turn, and wakes the loop if it sleeps.
+    ///
+    /// Calls of one thread come in order. A loop that closes drops what has not been called.
+    ///
+    /// # Errors
+    ///
+    /// [`LoopClosed`].
+    ///
+    /// ```
+    /// riata::run(async {
+    ///     let handle = riata::Handle::current();
+    ///     std::thread::spawn(move || handle.call_soon_threadsafe(|| println!("on the loop")));
+    /// });
+    /// ```
+    pub fn call_soon_threadsafe(
+        &self,
+        f: impl FnOnce() + Send + 'static,
+    ) -> Result<(), LoopClosed> {
+        let sent = registry::send_to(self, || Parcel(Content::Call(Box::new(f))));
+        if sent { Ok(()) } else { Err(LoopClosed) }
+    }
+
+    /// Whether the loop is closed.
+    ///
+    /// ```
+    /// let handle = riata::run(async { riata::Handle::current() });
+    /// assert!(handle.is_closed());
+    /// ```
+    pub fn is_closed(&self) -> bool {
+        !registry::send_to_if(self, |_| ())
+    }
+
+    /// Whether both are of one loop.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.serial == other.serial
+    }
+
+    pub(crate) fn event_loop(&self) -> u16 {
+        self.event_loop
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Handle").field(&self.serial).finish()
+    }
+}
+
+/// Every loop of the process, by its number, so that a waker on a foreign thread finds it.
+///
+/// A parcel is sent while the lock is held for reading, and a loop leaves the list under the
+/// lock for writing: what was sent before that is there when the loop empties its queue.
+pub(crate) mod registry {
+    use std::sync::{PoisonError, RwLock};
+
+    use super::{Arc, Handle, Parcel};
+    use crate::host::RemoteHost;
+
+    struct Entry {
+        serial: u64,
+        remote: Option<Arc<dyn RemoteHost>>,
+    }
+
+    static LOOPS: RwLock<Vec<Entry>> = RwLock::new(Vec::new());
+
+    pub(crate) fn add(remote: Arc<dyn RemoteHost>) -> Handle {
+        let mut loops = LOOPS.write().unwrap_or_else(PoisonError::into_inner);
+        let free = loops.iter().position(|entry| entry.remote.is_none());
+        let index = free.unwrap_or_else(|| {
+            loops.push(Entry {
+                serial: 0,
+                remote: None,
+            });
+            loops.len() - 1
+        });
+        let Ok(event_loop) = u16::try_from(index) else {
+            loops.pop();
+            drop(loops);
+            panic!("65,536 event loops at once");
+        };
+        let entry = &mut loops[index];
+        entry.serial += 1;
+        entry.remote = Some(remote);
+        Handle {
+            event_loop,
+            serial: entry.serial << 16 | u64::from(event_loop),
+        }
+    }
+
+    pub(crate) fn remove(handle: &Handle) {
+        let mut loops = LOOPS.write().unwrap_or_else(PoisonError::into_inner);
+        let remote = loops[usize::from(handle.event_loop)].remote.take();
+        drop(loops);
+        drop(remote);
+    }
+
+    /// Sends to the loop of this number, if there is one.
+    pub(crate) fn send(event_loop: u16, parcel: impl FnOnce() -> Parcel) {
+        let loops = LOOPS.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = loops.get(usize::from(event_loop));
+        if let Some(remote) = entry.and_then(|entry| entry.remote.as_ref()) {
+            remote.send(parcel());
+        }
+    }
+
+    /// Sends to this very loop; says whether it is there. If not, `parcel` is dropped
+    /// without the lock.
+    pub(crate) fn send_to(handle: &Handle, parcel: impl FnOnce() -> Parcel) -> bool {
+        let mut parcel = Some(parcel);
+        send_to_if(handle, |remote| {
+            if let Some(parcel) = parcel.take() {
+                remote.send(parcel());
+            }
+        })
+    }
+
+    pub(crate) fn send_to_if(handle: &Handle, f: impl FnOnce(&dyn RemoteHost)) -> bool {
+        let loops = LOOPS.read().unwrap_or_else(PoisonError::into_inner);
+        let index = usize::from(handle.event_loop);
+        let Some(Entry {
+            serial,
+            remote: Some(remote),
+        }) = loops.get(index)
+        else {
+            return false;
+        };
+        let is_it = serial << 16 | u64::from(handle.event_loop) == handle.serial;
+        if is_it {
+            f(&**remote);
+        }
+        is_it
+    }
+}

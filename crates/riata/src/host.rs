@@ -1,0 +1,135 @@
+//! The seam: what a loop offers to futures, and what futures give it to run.
+//!
+//! A loop that implements [`Host`] and hands itself to [`Guests::new`] can run everything in
+//! this crate: [`Runtime`](crate::Runtime) is one such loop. The calls go both ways:
+//!
+//! * futures call the [`Host`]: start this timer, watch this descriptor, run this [`Job`]
+//!   in its turn;
+//! * the host calls [`Guests::run`] with each job when its turn has come, and
+//!   [`Watcher::notify`] when a descriptor is ready, both on its own thread.
+//!
+//! From other threads only [`RemoteHost`] is called. Hosts are built on `riata-engine`,
+//! whose keys name timers and watchers here.
+
+use std::fmt;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+
+pub use riata_engine::driver::{Interest, Readiness, WatchKey};
+pub use riata_engine::{Error, Nanos, TimerKey};
+
+pub use crate::context::Guests;
+pub use crate::source::Watcher;
+
+use crate::call::Callback;
+use crate::task::Key;
+
+/// What a loop offers to the futures on it; called on the loop's own thread only.
+///
+/// Any method may be called from inside [`Guests::run`] and [`Watcher::notify`], so none of
+/// the loop's state may be borrowed while it calls these. Nothing that a method is given or
+/// gives back may be dropped while state is borrowed: a drop may run foreign code.
+pub trait Host {
+    /// What the loop's clock shows.
+    fn now(&self) -> Nanos;
+
+    /// Queues `job` behind everything that is ready.
+    fn schedule(&self, job: Job);
+
+    /// Sees to it that `job` is run once the clock shows `deadline`.
+    ///
+    /// If the job [is a wake](Job::is_wake) it may be run as soon as it is due, without being
+    /// queued: all it does is to schedule another.
+    fn start_timer(&self, deadline: Nanos, job: Job) -> TimerKey;
+
+    /// Whether a timer has neither come due nor been cancelled.
+    fn is_pending(&self, timer: TimerKey) -> bool;
+
+    /// Ends a timer and returns its job; `None` if it is not pending.
+    fn cancel_timer(&self, timer: TimerKey) -> Option<Job>;
+
+    /// Begins to watch a descriptor, level-triggered.
+    ///
+    /// # Errors
+    ///
+    /// As [`Registry::add`](riata_engine::driver::Registry::add).
+    fn watch(&self, fd: RawFd, interest: Interest, watcher: Watcher) -> Result<WatchKey, Error>;
+
+    /// Changes what a watcher wants to know.
+    ///
+    /// # Errors
+    ///
+    /// As [`Registry::set_interest`](riata_engine::driver::Registry::set_interest).
+    fn set_interest(&self, key: WatchKey, interest: Interest) -> Result<(), Error>;
+
+    /// Ends a watcher and returns it; `None` for a stale key.
+    fn unwatch(&self, key: WatchKey) -> Option<Watcher>;
+
+    /// Says that something outside the loop (a thread) has begun to work for it, so that a
+    /// loop whose clock is its own must not let time jump; `false`: that it has ended.
+    fn set_busy_elsewhere(&self, busy: bool);
+
+    /// The way in from other threads.
+    fn remote(&self) -> Arc<dyn RemoteHost>;
+}
+
+/// The part of a loop that other threads may call.
+pub trait RemoteHost: Send + Sync {
+    /// Brings `parcel` to the loop's thread, to be opened by [`Guests::open`] there, and ends
+    /// the loop's sleep. Order is kept for each sending thread.
+    fn send(&self, parcel: Parcel);
+}
+
+/// Something to run once, on the loop's thread: give it to [`Guests::run`].
+pub struct Job(pub(crate) Work);
+
+pub(crate) enum Work {
+    /// Step a task.
+    Step(Key),
+    /// Wake whoever this is.
+    Wake(Waker),
+    /// Call what `call_soon` was given.
+    Call(Rc<dyn Callback>),
+}
+
+impl Job {
+    /// Whether all it does is to schedule another job.
+    pub fn is_wake(&self) -> bool {
+        matches!(self.0, Work::Wake(_))
+    }
+
+    pub(crate) fn wake(waker: &Waker) -> Self {
+        Self(Work::Wake(waker.clone()))
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Work::Step(_) => "Job::Step",
+            Work::Wake(_) => "Job::Wake",
+            Work::Call(_) => "Job::Call",
+        })
+    }
+}
+
+/// Something that another thread sent: give it to [`Guests::open`].
+pub struct Parcel(pub(crate) Content);
+
+pub(crate) enum Content {
+    /// Wake a task.
+    Wake(Key),
+    /// Call this.
+    Call(Box<dyn FnOnce() + Send>),
+}
+
+impl fmt::Debug for Parcel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Content::Wake(_) => "Parcel::Wake",
+            Content::Call(_) => "Parcel::Call",
+        })
+    }
+}

@@ -1,0 +1,56 @@
+//! asyncio's nouns and verbs for Rust futures.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! let greeting = riata::run(async {
+//!     let task = riata::spawn(async {
+//!         riata::sleep(Duration::from_millis(1)).await;
+//!         "hello"
+//!     });
+//!     task.await
+//! });
+//! assert_eq!(greeting.unwrap(), "hello");
+//! ```
+//!
+//! # One loop a thread
+//!
+//! [`run`] runs a loop on the calling thread until its future is done. Everything spawned
+//! with [`spawn`] runs on that thread too, so futures need not be `Send`, and between two
+//! `.await`s nothing else runs. Other threads reach a loop through its [`Handle`]; wakers
+//! may go anywhere.
+//!
+//! # What cancelling means
+//!
+//! asyncio throws `CancelledError` into a coroutine; a Rust future can only be dropped.
+//! [`Task::cancel`] therefore drops the task's future where it waits, at the task's next
+//! turn, and awaiting the task gives [`TaskError::Cancelled`]. Destructors are the
+//! `finally`. What must outlive the cancellation goes into [`shield`]; what asyncio writes as
+//! `except CancelledError` is [`catch_cancel`]. A task that the cancelled one was awaiting is
+//! cancelled with it, as in asyncio; a [`Task`] that is merely dropped goes on by itself.
+//!
+//! # Who runs the futures
+//!
+//! Everything here reaches "the loop of this thread" through one trait, [`host::Host`].
+//! [`Runtime`] implements it; another loop that does can run these futures as well.
+
+mod call;
+mod context;
+mod error;
+mod handle;
+pub mod host;
+mod runtime;
+mod sleep;
+mod source;
+mod task;
+mod time;
+
+pub use call::{CallHandle, call_at, call_later, call_soon};
+pub use error::{Cancelled, LoopClosed, RunError, TaskError};
+pub use handle::Handle;
+pub use riata_engine::driver::{Interest, Readiness};
+pub use runtime::{Builder, Runtime, run};
+pub use sleep::{Sleep, YieldNow, sleep, sleep_until, yield_now};
+pub use source::{Source, Waiting};
+pub use task::{CatchCancel, Raise, Task, TaskRef, all_tasks, catch_cancel, current_task, spawn};
+pub use time::{Time, time};

@@ -145,7 +145,6 @@ def test_the_child_closes_the_parents_loop() -> None:
         assert output(kind, CHILD_CLOSES_THE_PARENTS, *QUIET) == ["child 0", "[b'y']"]
 
 
-@pytest.mark.xfail(reason="what a child takes out before it runs the loop is taken out of the parent's epoll instance")
 def test_the_child_runs_the_parents_loop() -> None:
     # asyncio's child takes the parent's registrations out of the epoll instance that both share: riata alone.
     assert output("riata", CHILD_RUNS_THE_PARENTS, *QUIET) == ["child 0", "[\"b'y'\", 'soon', 'timer']"]

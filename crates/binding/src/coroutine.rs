@@ -8,16 +8,12 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::imports::imports;
+use crate::unwind;
+
+pub use crate::unwind::send_none;
 
 /// What a coroutine did with what was sent.
-pub enum Sent<'py> {
-    /// It yielded: it waits for something.
-    Yield(Bound<'py, PyAny>),
-    /// It returned.
-    Return(Bound<'py, PyAny>),
-    /// It raised.
-    Raised(PyErr),
-}
+pub use crate::unwind::Sent;
 
 /// Whether asyncio takes `object` for a coroutine (`asyncio.iscoroutine`).
 ///
@@ -36,32 +32,17 @@ pub fn is_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
         .is_truthy()
 }
 
-/// `coro.send(None)`.
-#[inline]
-pub fn send_none<'py>(coro: &Bound<'py, PyAny>) -> Sent<'py> {
-    let py = coro.py();
-    let mut result = std::ptr::null_mut();
-    // SAFETY: B4: both objects live across the call; `result` is a new reference, or NULL with an exception set.
-    unsafe {
-        match ffi::PyIter_Send(coro.as_ptr(), ffi::Py_None(), &mut result) {
-            ffi::PySendResult::PYGEN_RETURN => Sent::Return(Bound::from_owned_ptr(py, result)),
-            ffi::PySendResult::PYGEN_NEXT => Sent::Yield(Bound::from_owned_ptr(py, result)),
-            ffi::PySendResult::PYGEN_ERROR => Sent::Raised(PyErr::fetch(py)),
-        }
-    }
-}
-
 /// `coro.throw(exception)`.
 pub fn throw<'py>(coro: &Bound<'py, PyAny>, exception: &Bound<'py, PyAny>) -> Sent<'py> {
     let py = coro.py();
-    match coro.call_method1(intern!(py, "throw"), (exception,)) {
-        Ok(yielded) => Sent::Yield(yielded),
+    match unwind::call_method(coro, intern!(py, "throw"), [exception]) {
+        Ok(yielded) => Sent::Next(yielded),
         Err(error) if error.is_instance_of::<PyStopIteration>(py) => {
             match error.value(py).getattr(intern!(py, "value")) {
                 Ok(value) => Sent::Return(value),
-                Err(error) => Sent::Raised(error),
+                Err(error) => Sent::Error(error),
             }
         }
-        Err(error) => Sent::Raised(error),
+        Err(error) => Sent::Error(error),
     }
 }

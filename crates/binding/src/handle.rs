@@ -16,6 +16,7 @@ use crate::cell::GilCell;
 use crate::context;
 use crate::event_loop::work::LoopRef;
 use crate::imports::{call_exception_handler, extract_stack, imports};
+use crate::unwind;
 
 /// What debug mode keeps of a handle; absent otherwise.
 #[derive(Default)]
@@ -91,7 +92,7 @@ impl Handle {
         };
         let context = context.into_bound(py);
         let outcome = if context::is_exact(&context) {
-            context::run_in(&context, || callback.call1(&args))
+            context::run_in(&context, || unwind::call(&callback, &args))
         } else {
             run_in_stand_in(&context, &callback, &args)
         };

@@ -3,7 +3,8 @@
 //! Rooms: `event_loop` (the surface of `asyncio.AbstractEventLoop`), `transport`, `future`, `task`, `handle`; `context` and
 //! `coroutine` (driving what Python owns), `interop` (what CPython's `_asyncio` must be told, and where versions
 //! differ), `slots` (type slots that PyO3 lacks), `trashcan` (long chains die without a deep stack), `fastcall` (methods
-//! that take any keyword without a dictionary), `threads` (who else wants the GIL),
+//! that take any keyword without a dictionary), `threads` (who else wants the GIL), `unwind` (calls that a thread may not
+//! come back from),
 //! `imports`, `error`, `cell`.
 
 mod cell;
@@ -21,6 +22,7 @@ mod task;
 mod threads;
 mod transport;
 mod trashcan;
+mod unwind;
 
 use pyo3::prelude::*;
 
@@ -56,6 +58,7 @@ mod _native {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         check_gil(module.py())?;
+        crate::unwind::install();
         crate::slots::install(module.py())?;
         crate::fastcall::install(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))

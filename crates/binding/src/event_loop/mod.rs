@@ -4,12 +4,14 @@
 //! - `run`: one turn, `run_forever`, `stop`
 //! - `schedule`: `call_soon`, `call_later`, `call_at`, time
 //! - `tasks`: `create_task`, `create_future`
+//! - `forked`: a child that goes on with its parent's loop
 //! - `watch`: `add_reader`, `add_writer` and their removers
 //! - `serve`: making transports, accepting connections
 //!
 //! `riata.Loop` is a Python class derived from this one and from asyncio's own loop, whose code serves what is not
 //! native (see ARCHITECTURE.md).
 
+pub mod forked;
 pub mod run;
 pub mod schedule;
 pub mod serve;
@@ -28,6 +30,7 @@ use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 use riata_engine::clock::{Nanos, monotonic};
 use riata_engine::driver::{Events, Interest, Poller, Registry};
+use riata_engine::error::Error;
 use riata_engine::fork;
 use riata_engine::ready::Ready;
 use riata_engine::remote::Remote;
@@ -49,10 +52,10 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    fn new() -> PyResult<Self> {
+    fn new() -> Result<Self, Error> {
         Ok(Self {
-            poller: Poller::new().map_err(os_error)?,
-            remote: Remote::new().map_err(os_error)?,
+            poller: Poller::new()?,
+            remote: Remote::new()?,
         })
     }
 
@@ -106,6 +109,8 @@ pub struct EventLoop {
     unpolled_turns: GilCell<u32>,
     /// Which process it belongs to.
     generation: GilCell<u64>,
+    /// In a forked child: the self-pipe is the parent's still.
+    shares_self_pipe: GilCell<bool>,
     /// A task is entered as the current one. It is left there between two steps: most steps follow another.
     entered: GilCell<bool>,
     /// A task's step is running.
@@ -214,11 +219,6 @@ impl EventLoop {
         Ok(Nanos::not_before_secs_f64(seconds))
     }
 
-    /// Whether this process made the loop, and not its parent.
-    pub fn is_own(&self, py: Python<'_>) -> bool {
-        self.generation.get(py) == fork::generation()
-    }
-
     /// Looks which methods are overridden, by the class or by the instance.
     fn note_overrides(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
@@ -271,7 +271,7 @@ impl EventLoop {
     #[pyo3(signature = (*_args, **_options))]
     fn new(_args: &Bound<'_, PyTuple>, _options: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         fork::install().map_err(os_error)?;
-        let kernel = Kernel::new()?;
+        let kernel = Kernel::new().map_err(os_error)?;
         let mut registry = Registry::new();
         registry
             .add(
@@ -298,6 +298,7 @@ impl EventLoop {
             internal_fds: GilCell::new(0),
             unpolled_turns: GilCell::new(0),
             generation: GilCell::new(fork::generation()),
+            shares_self_pipe: GilCell::new(false),
             entered: GilCell::new(false),
             stepping: GilCell::new(false),
             stopping: GilCell::new(false),

@@ -28,6 +28,7 @@ use crate::interop;
 use crate::task::Task;
 use crate::threads;
 use crate::transport::{Signal, StreamTransport};
+use crate::unwind;
 
 /// The longest poll: asyncio's MAXIMUM_SELECT_TIMEOUT, a day.
 const LONGEST_POLL: Nanos = Nanos(24 * 3600 * 1_000_000_000);
@@ -75,9 +76,7 @@ impl EventLoop {
             ));
         }
         Self::note_overrides(slf)?;
-        if !this.is_own(py) {
-            Self::adopt(slf)?;
-        }
+        Self::adopt_all(slf)?;
         this.unpolled_turns.set(py, UNPOLLED_TURNS); // the first turn looks at everything
         slf.call_method1(
             intern!(py, "_set_coroutine_origin_tracking"),
@@ -154,7 +153,7 @@ impl EventLoop {
         };
         loop {
             if !this.is_own(py) {
-                Self::adopt(slf)?;
+                Self::adopt_all(slf)?;
                 match this.kernel(py) {
                     Some(new) => kernel = new,
                     None => return this.check_closed(py),
@@ -165,37 +164,6 @@ impl EventLoop {
                 return Ok(());
             }
         }
-    }
-
-    /// In a forked child that goes on with the parent's loop: epoll instance, notifier and self-pipe are shared
-    /// with the parent, so new ones take their places. The parent's are not touched.
-    #[cold]
-    fn adopt(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        this.generation.set(py, riata_engine::fork::generation());
-        let Some(old) = this.kernel(py) else {
-            return Ok(());
-        };
-        let new = Arc::new(Kernel::new()?);
-        this.take_remote(py, &old);
-        let rebuilt = this.registry.with(py, |registry| {
-            let notifier = registry.watchers(old.notifier()).next();
-            // Everything into the new instance first: what is removed there afterwards is not removed from the parent's.
-            let rebuilt = registry.rebuild(&new.poller);
-            let removed = notifier.and_then(|key| registry.remove(&new.poller, key));
-            let added = registry.add(
-                &new.poller,
-                new.notifier(),
-                Interest::READABLE,
-                Watcher::Remote,
-            );
-            (rebuilt, removed, added)
-        });
-        rebuilt.0.map_err(os_error)?;
-        rebuilt.2.map_err(|rejected| os_error(rejected.error))?;
-        this.kernel.set(py, Some(new));
-        slf.call_method0(intern!(py, "_renew_self_pipe")).map(drop)
     }
 
     fn turn(slf: &Bound<'_, Self>, kernel: &Arc<Kernel>) -> PyResult<()> {
@@ -232,7 +200,7 @@ impl EventLoop {
 
     /// Moves what other threads sent to the ready queue.
     #[inline]
-    fn take_remote(&self, py: Python<'_>, kernel: &Kernel) {
+    pub(super) fn take_remote(&self, py: Python<'_>, kernel: &Kernel) {
         if kernel.remote.is_empty() {
             return;
         }
@@ -490,7 +458,7 @@ impl EventLoop {
                 }
                 this.stats.with(py, |stats| stats.callbacks += 1);
                 Self::leave_task(slf)?;
-                return handle.call_method0(py, intern!(py, "_run")).map(drop);
+                return unwind::call_method(handle.bind(py), intern!(py, "_run"), []).map(drop);
             }
             Work::Stream(transport, signal) => {
                 this.stats.with(py, |stats| stats.callbacks += 1);
@@ -511,7 +479,7 @@ impl EventLoop {
                     let context = context.bind(py);
                     if crate::context::is_exact(context) {
                         crate::context::run_in(context, || {
-                            callback.bind(py).call1((&future,)).map(drop)
+                            unwind::call_one(callback.bind(py), future.bind(py)).map(drop)
                         })
                     } else {
                         let args = PyTuple::new(py, [future.bind(py)])?;

@@ -360,7 +360,7 @@ impl EventLoop {
             },
             given_context: given,
         };
-        let Some(kernel) = this.kernel(py) else {
+        let Some(kernel) = this.own_kernel(py).map_err(os_error)? else {
             return Ok(());
         };
         let watcher = Watcher::Listener(Arc::new(listener));

@@ -151,7 +151,7 @@ impl EventLoop {
         let fd = descriptor(fd)?;
         let handle = Bound::new(py, Handle::new(LoopRef::of(slf), callback, args, None)?)?;
         this.unwatch(py, fd, side)?;
-        let Some(kernel) = this.kernel(py) else {
+        let Some(kernel) = this.own_kernel(py).map_err(os_error)? else {
             return Ok(handle);
         };
         let watcher = match side {
@@ -170,7 +170,7 @@ impl EventLoop {
         let Some(key) = self.find_side(py, fd, side) else {
             return Ok(false);
         };
-        let Some(kernel) = self.kernel(py) else {
+        let Some(kernel) = self.own_kernel(py).map_err(os_error)? else {
             return Ok(false);
         };
         let watcher = self
@@ -188,30 +188,20 @@ impl EventLoop {
 
     /// Changes the table of what is watched, and the kernel's set with it; None once closed.
     ///
-    /// In a forked child that has not gone on with the loop the kernel's set is its parent's, and must stay as it is:
-    /// there the change is made in a set that is thrown away, which comes to the same for the table.
-    ///
     /// # Errors
-    /// EMFILE, ENFILE, ENOMEM, in such a child.
+    /// EMFILE, ENFILE, ENOMEM, in a forked child that needs a set of its own.
     pub fn change_watchers<R>(
         &self,
         py: Python<'_>,
         change: impl FnOnce(&mut Registry<Watcher>, &Poller) -> R,
     ) -> Result<Option<R>, Error> {
-        let Some(kernel) = self.kernel(py) else {
+        let Some(kernel) = self.own_kernel(py)? else {
             return Ok(None);
         };
-        if self.is_own(py) {
-            let changed = self
-                .registry
-                .with(py, |registry| change(registry, &kernel.poller));
-            return Ok(Some(changed));
-        }
-        let thrown_away = Poller::new()?;
-        Ok(Some(
-            self.registry
-                .with(py, |registry| change(registry, &thrown_away)),
-        ))
+        let changed = self
+            .registry
+            .with(py, |registry| change(registry, &kernel.poller));
+        Ok(Some(changed))
     }
 
     /// The transport that has `fd`, if one does.

@@ -90,7 +90,7 @@ impl Task {
             Some(exception) => coroutine::throw(&coro, exception.bind(py)),
         };
         match sent {
-            Sent::Yield(yielded) => this.wait_for(slf, yielded),
+            Sent::Next(yielded) => this.wait_for(slf, yielded),
             Sent::Return(result) => {
                 if this.must_cancel.replace(py, false) {
                     Future::cancel_with(future, future.get().cancel_message(py))?;
@@ -100,7 +100,7 @@ impl Task {
                 this.unregister(py);
                 Ok(())
             }
-            Sent::Raised(error) => this.fail_with(slf, error),
+            Sent::Error(error) => this.fail_with(slf, error),
         }
     }
 

@@ -18,6 +18,7 @@ use crate::event_loop::work::LoopRef;
 use crate::handle::Handle;
 use crate::imports::{call_exception_handler, imports};
 use crate::interop;
+use crate::unwind;
 
 impl StreamTransport {
     /// `connection_made`, then reading starts, then the waiter is set: asyncio's order.
@@ -33,8 +34,7 @@ impl StreamTransport {
         let mut interrupt = Ok(());
         if let (Some(protocol), Some(context)) = (this.protocol(py), context) {
             let made = context::run_in(context::copy(&context)?.bind(py), || {
-                protocol
-                    .call_method1(intern!(py, "connection_made"), (slf,))
+                unwind::call_method(&protocol, intern!(py, "connection_made"), [slf.as_any()])
                     .map(drop)
             });
             if let Err(error) = made {
@@ -193,9 +193,9 @@ impl StreamTransport {
         let mut told = Ok(());
         if let Some(protocol) = this.protocol(py) {
             let exception = exception.or(scheduled);
+            let exception = exception.into_pyobject(py)?;
             let call = || {
-                protocol
-                    .call_method1(intern!(py, "connection_lost"), (exception,))
+                unwind::call_method(&protocol, intern!(py, "connection_lost"), [&exception])
                     .map(drop)
             };
             told = match &context {

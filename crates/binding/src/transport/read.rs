@@ -20,6 +20,7 @@ use super::socket::borrow;
 use super::stream::{Reading, Reception, StreamTransport, logger};
 use crate::error::os_error;
 use crate::event_loop::EventLoop;
+use crate::unwind;
 
 /// How much is received at once, in bytes: asyncio's `max_size`.
 const SCRATCH_SIZE: usize = 256 * 1024;
@@ -73,7 +74,8 @@ impl StreamTransport {
                 let Some(protocol) = slf.get().protocol(py) else {
                     return Ok(());
                 };
-                match protocol.call_method1(intern!(py, "data_received"), (data,)) {
+                match unwind::call_method(&protocol, intern!(py, "data_received"), [data.as_any()])
+                {
                     Ok(_) => Ok(()),
                     Err(error) => Self::fatal(
                         slf,
@@ -119,8 +121,8 @@ impl StreamTransport {
         let Some(protocol) = this.protocol(py) else {
             return Ok(());
         };
-        let lent = protocol
-            .call_method1(intern!(py, "get_buffer"), (-1,))
+        let any_size = (-1_isize).into_pyobject(py)?;
+        let lent = unwind::call_method(&protocol, intern!(py, "get_buffer"), [any_size.as_any()])
             .and_then(|buffer| match buffer.len()? {
                 0 => Err(PyRuntimeError::new_err(
                     "get_buffer() returned an empty buffer",
@@ -154,7 +156,11 @@ impl StreamTransport {
         };
         match received {
             Received::Data(count) => {
-                match protocol.call_method1(intern!(py, "buffer_updated"), (count,)) {
+                match unwind::call_method(
+                    &protocol,
+                    intern!(py, "buffer_updated"),
+                    [count.into_pyobject(py)?.as_any()],
+                ) {
                     Ok(_) => Ok(()),
                     Err(error) => Self::fatal(
                         slf,
@@ -180,8 +186,7 @@ impl StreamTransport {
         let Some(protocol) = slf.get().protocol(py) else {
             return Ok(());
         };
-        let answer = protocol
-            .call_method0(intern!(py, "eof_received"))
+        let answer = unwind::call_method(&protocol, intern!(py, "eof_received"), [])
             .and_then(|keep| keep.is_truthy());
         match answer {
             Ok(true) => {

@@ -22,6 +22,7 @@ use super::stream::{State, StreamTransport, logger};
 use crate::context;
 use crate::error::os_error;
 use crate::event_loop::EventLoop;
+use crate::unwind;
 
 /// How many bytes may wait for the turn's end, of all transports together; with more they leave before the next
 /// callback. Much more would be out of the processor's cache by then, and the allocator would take memory from the
@@ -287,7 +288,7 @@ impl StreamTransport {
         let Some(protocol) = slf.get().protocol(py) else {
             return Ok(());
         };
-        match protocol.call_method0(method) {
+        match unwind::call_method(&protocol, method, []) {
             Ok(_) => Ok(()),
             Err(error)
                 if error.is_instance_of::<PySystemExit>(py)

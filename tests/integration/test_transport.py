@@ -368,8 +368,9 @@ def test_what_is_not_bytes_is_refused(run: Run, wrong: Any) -> None:
             transport.write(wrong)
         assert str(caught.value).startswith("data argument must be a bytes")
         assert str(caught.value).endswith(f"not {type(wrong).__name__!r}")
-        with pytest.raises(TypeError):
-            transport.writelines([b"good", wrong])
+        if wrong:  # some versions of asyncio leave out what is empty or None
+            with pytest.raises(TypeError):
+                transport.writelines([b"good", wrong])
         transport.abort()
         await protocol.lost
         theirs.close()

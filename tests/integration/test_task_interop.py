@@ -201,9 +201,7 @@ def test_bad_yields(run: Callable[..., Any], task: str) -> None:
 @for_each_task
 def test_current_task_and_all_tasks(run: Callable[..., Any], task: str) -> None:
     if task == "python" and sys.version_info >= (3, 14):
-        pytest.skip(
-            "from 3.14 on asyncio's Python tasks are in registers of their own, which its C functions do not read"
-        )
+        pytest.skip("its C functions do not read the registers of its Python tasks from 3.14 on")
     current_c = asyncio.current_task
     # 3.11 has no twin in C: there the Python function is the only one.
     current_python = getattr(asyncio.tasks, "_py_current_task", current_c)

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use crate::handle::{Handle, registry};
 use crate::host::{Content, Host, Job, Parcel, Work};
 use crate::task::{Key, Step, Table, Task, new_task};
+use crate::threads::Pool;
 
 thread_local! {
     /// What `enter` is inside of, or null.
@@ -32,7 +33,8 @@ pub struct Guests {
     busy_elsewhere: Cell<usize>,
     /// Counts tasks, for their names.
     counter: Cell<u64>,
-    pub(crate) executor: RefCell<Option<Rc<dyn std::any::Any>>>,
+    /// Threads for what blocks, once there is any.
+    pub(crate) executor: RefCell<Option<Pool>>,
 }
 
 impl Guests {

@@ -34,23 +34,41 @@
 //! Everything here reaches "the loop of this thread" through one trait, [`host::Host`].
 //! [`Runtime`] implements it; another loop that does can run these futures as well.
 
+// Under loom only single files are built, by the tests that name them.
+#![cfg(not(loom))]
+
 mod call;
+mod combine;
 mod context;
 mod error;
+mod future;
 mod handle;
 pub mod host;
 mod runtime;
 mod sleep;
 mod source;
+mod sync;
 mod task;
+mod threads;
 mod time;
 
 pub use call::{CallHandle, call_at, call_later, call_soon};
+pub use combine::{
+    AsCompleted, Elapsed, GroupError, Shield, TaskGroup, Wait, Waited, as_completed, gather,
+    shield, task_group, timeout, timeout_at, try_gather, wait,
+};
 pub use error::{Cancelled, LoopClosed, RunError, TaskError};
+pub use future::{Future, FutureError, InvalidState};
 pub use handle::Handle;
 pub use riata_engine::driver::{Interest, Readiness};
 pub use runtime::{Builder, Runtime, run};
 pub use sleep::{Sleep, YieldNow, sleep, sleep_until, yield_now};
 pub use source::{Source, Waiting};
+pub use sync::{
+    Barrier, BoundedSemaphore, BrokenBarrier, Condition, Event, GetError, Items, LifoQueue, Lock,
+    LockGuard, OpenQueue, Permit, PriorityQueue, PutError, Queue, QueueShutDown, ReleasedTooOften,
+    Semaphore, TaskDoneTooOften,
+};
 pub use task::{CatchCancel, Raise, Task, TaskRef, all_tasks, catch_cancel, current_task, spawn};
+pub use threads::{Executed, RemoteTask, run_in_executor};
 pub use time::{Time, time};

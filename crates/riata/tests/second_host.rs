@@ -1,4 +1,6 @@
 //! Futures on a loop that is not `Runtime`: the seam, from the other side.
+#![cfg(not(loom))]
+#![allow(clippy::unwrap_used)]
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

@@ -44,8 +44,8 @@ pub(crate) trait StepTo<T>: Step {
     /// The result, once.
     fn take(&self) -> Option<Result<T, TaskError>>;
 
-    /// Whether the result is a panic that nobody has seen.
-    fn holds_panic(&self) -> bool;
+    /// Calls `f`, which calls nobody, with the result, if it is there.
+    fn peek(&self, f: &mut dyn FnMut(&Result<T, TaskError>));
 }
 
 /// A future, then its result, then nothing.
@@ -134,7 +134,7 @@ pub(crate) fn announce(task: Rc<dyn Step>) {
     let header = task.header();
     header.add(flag::DONE);
     if let Some(joiner) = header.take_joiner() {
-        joiner.wake();
+        joiner.tell();
     }
     for callback in header.take_callbacks() {
         let task = TaskRef::new(Rc::clone(&task));
@@ -201,8 +201,11 @@ impl<F: Future + 'static> StepTo<F::Output> for TaskCell<F> {
         self.with_stage(Stage::take).flatten()
     }
 
-    fn holds_panic(&self) -> bool {
-        self.with_stage(|stage| matches!(*stage, Stage::Result(Err(TaskError::Panicked(_)))))
-            .unwrap_or(false)
+    fn peek(&self, f: &mut dyn FnMut(&Result<F::Output, TaskError>)) {
+        self.with_stage(|stage| {
+            if let Stage::Result(result) = &*stage {
+                f(result);
+            }
+        });
     }
 }

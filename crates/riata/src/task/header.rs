@@ -1,6 +1,7 @@
 //! What every task has, whatever its future is.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -25,13 +26,56 @@ pub(crate) mod flag {
     pub(crate) const STEP_AGAIN: u8 = 16;
 }
 
+/// Who is to learn that a task is done.
+pub(crate) enum Joiner {
+    /// Who awaits the task.
+    Waker(Waker),
+    /// Who waits for several; the task's number among them.
+    Set(Rc<Completions>, u32),
+}
+
+/// Which of several tasks are done, in that order, and who waits for that.
+#[derive(Default)]
+pub(crate) struct Completions {
+    done: RefCell<VecDeque<u32>>,
+    waker: Cell<Option<Waker>>,
+}
+
+impl Completions {
+    pub(crate) fn push(&self, number: u32) {
+        self.done.borrow_mut().push_back(number);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// The next that is done; if there is none, `waker` is woken by the next.
+    pub(crate) fn pop(&self, waker: &Waker) -> Option<u32> {
+        let number = self.done.borrow_mut().pop_front();
+        if number.is_none() {
+            let old = self.waker.replace(Some(waker.clone()));
+            drop(old);
+        }
+        number
+    }
+}
+
+impl Joiner {
+    pub(crate) fn tell(self) {
+        match self {
+            Self::Waker(waker) => waker.wake(),
+            Self::Set(set, number) => set.push(number),
+        }
+    }
+}
+
 pub(crate) struct Header {
     key: Cell<Key>,
     /// The how-manieth task of its loop: its name, if it has no other.
     number: u64,
     flags: Cell<u8>,
     /// Who awaits the result.
-    joiner: Cell<Option<Waker>>,
+    joiner: Cell<Option<Joiner>>,
     extra: Cell<Option<Box<Extra>>>,
 }
 
@@ -133,15 +177,21 @@ impl Header {
 
     /// Notes who is to be woken when the task is done.
     pub(crate) fn set_joiner(&self, waker: &Waker) {
-        let joiner = self.joiner.take();
-        let joiner = match joiner {
-            Some(joiner) if joiner.will_wake(waker) => joiner,
+        let joiner = match self.joiner.take() {
+            Some(Joiner::Waker(joiner)) if joiner.will_wake(waker) => joiner,
             _ => waker.clone(),
         };
-        self.joiner.set(Some(joiner));
+        self.joiner.set(Some(Joiner::Waker(joiner)));
     }
 
-    pub(crate) fn take_joiner(&self) -> Option<Waker> {
+    /// Notes in which set the task is to be entered when it is done.
+    pub(crate) fn set_completions(&self, set: &Rc<Completions>, number: u32) {
+        let joiner = Joiner::Set(Rc::clone(set), number);
+        let old = self.joiner.replace(Some(joiner));
+        drop(old);
+    }
+
+    pub(crate) fn take_joiner(&self) -> Option<Joiner> {
         self.joiner.take()
     }
 

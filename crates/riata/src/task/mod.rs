@@ -15,13 +15,14 @@ use std::task::{Context, Poll};
 
 pub use catch::{CatchCancel, Raise, catch_cancel};
 pub(crate) use cell::{Progress, Stage, Step, StepTo, announce, new_task};
-pub(crate) use header::{Header, flag};
+pub(crate) use header::{Completions, Header, flag};
 pub(crate) use key::Key;
 pub use refs::{TaskRef, all_tasks, current_task};
 pub(crate) use table::Table;
 
 use crate::context;
 use crate::error::TaskError;
+use crate::threads::Sender;
 
 /// Runs `future` as a task of this thread's loop, from its next turn on.
 ///
@@ -65,6 +66,57 @@ impl<T> Task<T> {
             task,
             awaited: Cell::new(false),
         }
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        self.task.header().key()
+    }
+
+    /// Enters the task in `set` as `number` once it is done, or now; what is given up for that
+    /// is a task that awaits it.
+    pub(crate) fn join(&self, set: &Rc<Completions>, number: u32) {
+        self.awaited.set(true);
+        if self.is_done() {
+            set.push(number);
+        } else {
+            self.task.header().set_completions(set, number);
+        }
+    }
+
+    /// Undoes [`join`](Self::join).
+    pub(crate) fn leave(&self) {
+        self.awaited.set(false);
+        let joiner = self.task.header().take_joiner();
+        drop(joiner);
+    }
+
+    /// Calls `f` with the result, if the task is done and it was not taken.
+    pub(crate) fn peek(&self, f: &mut dyn FnMut(&Result<T, TaskError>)) {
+        self.task.peek(f);
+    }
+
+    /// The result of a task that is done, once.
+    pub(crate) fn take(&self) -> Option<Result<T, TaskError>> {
+        self.awaited.set(false);
+        self.task.take()
+    }
+
+    /// Whether the task is to be cancelled if this is dropped by a cancellation.
+    pub(crate) fn set_awaited(&self, awaited: bool) {
+        self.awaited.set(awaited);
+    }
+
+    /// Sends the result to another thread, once there is one.
+    pub(crate) fn send_result(self, sender: Sender<Result<T, TaskError>>)
+    where
+        T: 'static,
+    {
+        let task = Rc::clone(&self.task);
+        self.add_done_callback(move |_| {
+            if let Some(result) = task.take() {
+                sender.send(result);
+            }
+        });
     }
 
     /// The task without its result, to be kept beside this.
@@ -204,7 +256,9 @@ impl<T> Future for Task<T> {
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
         if self.is_done() {
-            if self.task.holds_panic() {
+            let mut holds_panic = false;
+            self.peek(&mut |result| holds_panic = result.as_ref().is_err_and(TaskError::is_panic));
+            if holds_panic {
                 log::error!("Task exception was never retrieved: {:?}", self.to_ref());
             }
             return;

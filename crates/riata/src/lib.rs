@@ -44,6 +44,7 @@ mod error;
 mod future;
 mod handle;
 pub mod host;
+pub mod net;
 mod runtime;
 mod sleep;
 mod source;

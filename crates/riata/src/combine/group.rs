@@ -76,6 +76,7 @@ pub async fn task_group<T, E: 'static>(
         next: Cell::new(0),
         errors: RefCell::default(),
         panic: Cell::new(None),
+        has_failed: Cell::new(false),
         is_aborting: Cell::new(false),
         is_over: Cell::new(false),
         waker: Cell::new(None),
@@ -138,7 +139,9 @@ struct Inner<E> {
     next: Cell<u64>,
     errors: RefCell<Vec<E>>,
     panic: Cell<Option<Box<dyn std::any::Any + Send>>>,
-    /// Something failed: all are to end.
+    /// A task failed.
+    has_failed: Cell<bool>,
+    /// All are to end.
     is_aborting: Cell<bool>,
     is_over: Cell<bool>,
     /// Who waits for the end.
@@ -212,12 +215,15 @@ impl<E: 'static> TaskGroup<E> {
             match caught.await {
                 Ok(Ok(value)) => value,
                 Ok(Err(error)) => {
-                    inner.fail(error);
+                    // The others learn of it in the next turn, from the callback, as in
+                    // asyncio: those that fail in this one are told of too.
+                    inner.errors.borrow_mut().push(error);
+                    inner.has_failed.set(true);
                     Cancelled::default().raise().await
                 }
                 Err(payload) => {
                     inner.panic.set(Some(payload));
-                    inner.abort();
+                    inner.has_failed.set(true);
                     Cancelled::default().raise().await
                 }
             }
@@ -229,6 +235,9 @@ impl<E: 'static> TaskGroup<E> {
         task.add_done_callback(move |_| {
             let task = inner.tasks.borrow_mut().remove(&number);
             drop(task);
+            if inner.has_failed.get() && !inner.is_aborting.get() {
+                inner.abort();
+            }
             inner.wake();
         });
         if self.0.is_aborting.get() {

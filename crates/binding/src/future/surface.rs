@@ -137,36 +137,33 @@ impl Future {
         let py = slf.py();
         let this = slf.get();
         this.check_initialized(py)?;
-        let waiters = this.waiters.take(py).into_vec();
-        let before = waiters.len();
-        let mut kept = Vec::with_capacity(before);
-        let mut trouble = None;
-        for waiter in waiters {
-            // Comparing calls Python, which may touch this very future: what it adds meanwhile comes behind.
-            let equal = match &waiter {
-                _ if trouble.is_some() => Ok(false),
-                Waiter::Call(callback, _) => callback.bind(py).eq(r#fn),
-                Waiter::Task(task) => Ok(TaskWakeup::wakes(r#fn, task)),
-            };
-            match equal {
-                Ok(true) => {}
-                Ok(false) => kept.push(waiter),
-                Err(error) => {
-                    trouble = Some(error);
-                    kept.push(waiter);
-                }
+        // Comparing calls Python, which may finish this very future or add to its callbacks: the list stays in place.
+        let callbacks: Vec<Py<PyAny>> = this.waiters.with(py, |waiters| {
+            let calls = waiters.as_slice().iter().filter_map(|waiter| match waiter {
+                Waiter::Call(callback, _) => Some(callback.clone_ref(py)),
+                Waiter::Task(_) => None,
+            });
+            calls.collect()
+        });
+        let mut equal = Vec::new();
+        for callback in callbacks {
+            if callback.bind(py).eq(r#fn)? {
+                equal.push(callback);
             }
         }
-        let removed = before - kept.len();
-        this.waiters.with(py, |waiters| {
-            for waiter in std::mem::take(waiters).into_vec() {
-                kept.push(waiter);
-            }
-            for waiter in kept {
-                waiters.push(waiter);
-            }
-        });
-        trouble.map_or(Ok(removed), Err)
+        let removed: Vec<Waiter> =
+            this.waiters.with(py, |waiters| {
+                let (removed, kept) = std::mem::take(waiters).into_vec().into_iter().partition(
+                    |waiter| match waiter {
+                        Waiter::Call(callback, _) => equal.iter().any(|equal| equal.is(callback)),
+                        Waiter::Task(task) => TaskWakeup::wakes(r#fn, task),
+                    },
+                );
+                let kept: Vec<Waiter> = kept;
+                kept.into_iter().for_each(|waiter| waiters.push(waiter));
+                removed
+            });
+        Ok(removed.len())
     }
 
     /// Return the event loop the future is bound to.

@@ -42,6 +42,8 @@ mod combine;
 mod context;
 mod error;
 mod future;
+#[cfg(feature = "green")]
+pub mod green;
 mod handle;
 pub mod host;
 pub mod net;

@@ -84,15 +84,17 @@ fn while_it_sleeps_yields_joins_or_waits() {
         let joined = Rc::clone(&other);
         let greenlets = [
             holding(&witness, || green::sleep(MINUTE)),
-            holding(&witness, || loop {
-                green::sleep(Duration::ZERO);
+            holding(&witness, || {
+                loop {
+                    green::sleep(Duration::ZERO);
+                }
             }),
             holding(&witness, move || joined.join()),
             holding(&witness, || green::wait(std::future::pending())),
         ];
         green::sleep(Duration::ZERO);
         assert_eq!(witness.alive(), 8);
-        greenlets.map(assert_killed);
+        greenlets.into_iter().for_each(assert_killed);
         assert_eq!(witness.alive(), 0);
         assert!(!other.is_dead());
     });

@@ -341,7 +341,11 @@ impl<T> Future for Greenlet<T> {
     /// If it is polled again after it gave its result.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut number = self.awaited.get();
-        if self.life.poll_end(&mut number, context.waker()).is_pending() {
+        if self
+            .life
+            .poll_end(&mut number, context.waker())
+            .is_pending()
+        {
             self.awaited.set(number);
             return Poll::Pending;
         }

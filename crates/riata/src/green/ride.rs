@@ -85,6 +85,7 @@ impl<F: FnOnce() -> T + 'static, T: 'static> Ride<F, T> {
         let stack = match stacks::take(self.stack_size) {
             Ok(stack) => stack,
             Err(error) => {
+                self.stage = Stage::Over;
                 let text = format!("no stack for a greenlet: {error}");
                 return Err(Err(Box::new(text)));
             }

@@ -100,6 +100,7 @@ pub(super) fn give_back(size: usize, stack: DefaultStack) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use corosensei::stack::Stack;

@@ -18,6 +18,7 @@ pub(crate) struct Table {
     event_loop: u16,
     slots: Vec<Slot>,
     free: Vec<u32>,
+    len: usize,
 }
 
 impl Table {
@@ -26,11 +27,13 @@ impl Table {
             event_loop,
             slots: Vec::new(),
             free: Vec::new(),
+            len: 0,
         }
     }
 
     /// Takes a task in, as scheduled.
     pub(crate) fn insert(&mut self, task: Rc<dyn Step>) -> Key {
+        self.len += 1;
         let index = match self.free.pop() {
             Some(index) => {
                 let slot = &mut self.slots[index as usize];
@@ -86,6 +89,7 @@ impl Table {
         let task = slot.task.take()?;
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(key.slot() as u32);
+        self.len -= 1;
         Some(task)
     }
 
@@ -93,6 +97,7 @@ impl Table {
     pub(crate) fn pop(&mut self) -> Option<Rc<dyn Step>> {
         while let Some(mut slot) = self.slots.pop() {
             if let Some(task) = slot.task.take() {
+                self.len -= 1;
                 // The table is being emptied: its slots are not used again.
                 return Some(task);
             }
@@ -102,7 +107,7 @@ impl Table {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.iter().count()
+        self.len
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Rc<dyn Step>> {

@@ -11,7 +11,7 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 
 # Goals that need no interpreter.
-ifneq ($(or $(filter-out help clean conformance,$(MAKECMDGOALS)),$(if $(MAKECMDGOALS),,$(filter-out help,$(.DEFAULT_GOAL)))),)
+ifneq ($(or $(filter-out help clean conformance bench-rust,$(MAKECMDGOALS)),$(if $(MAKECMDGOALS),,$(filter-out help,$(.DEFAULT_GOAL)))),)
 ifeq ($(shell command -v cargo),)
 $(error Rust is missing: install it from https://rustup.rs, or your distribution's cargo, clippy and rustfmt)
 endif
@@ -103,6 +103,11 @@ conformance-one: build ## the same under PYTHON only
 bench: build $(VENV)/bench ## how fast riata is beside asyncio and uvloop
 	cargo build --quiet --release --locked -p riata-engine --example echo_load
 	$(BIN)/python -m benches --load $(CARGO_TARGET_DIR)/release/examples/echo_load $(ARGS)
+
+.PHONY: bench-rust
+bench-rust: ## how fast the Rust door is beside tokio, smol and monoio; ARGS=--quick is short
+	cargo build --quiet --release --locked --manifest-path benches/rust/Cargo.toml --target-dir $(CARGO_TARGET_DIR)/benches
+	ulimit -n $$(ulimit -Hn); $(CARGO_TARGET_DIR)/benches/release/riata-benches $(ARGS)
 
 .PHONY: build
 build: environment $(VENV)/installed ## build riata and install it into the environment

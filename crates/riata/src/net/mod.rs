@@ -26,16 +26,22 @@
 //! ```
 
 mod connect;
+mod datagram;
 mod half;
 mod listener;
 mod resolve;
-mod stream;
+pub(crate) mod stream;
 mod tcp;
+mod udp;
 mod unix;
+mod unix_datagram;
 
+pub use datagram::Datagram;
 pub use half::{ReadHalf, ReuniteError, WriteHalf};
 pub use listener::{Accept, Incoming, Listener};
 pub use resolve::{ToSocketAddrs, lookup_host};
 pub use stream::Stream;
 pub use tcp::{TcpListener, TcpStream};
+pub use udp::UdpSocket;
 pub use unix::{UnixListener, UnixStream};
+pub use unix_datagram::UnixDatagram;

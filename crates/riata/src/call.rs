@@ -14,26 +14,16 @@ use crate::host::{Job, Work};
 use crate::time::Time;
 
 /// A call that waits for its turn.
-pub(crate) trait Callback {
-    fn run(&self);
-    /// Drops what was to be called; says whether it was still there.
-    fn cancel(&self) -> bool;
-    fn is_waiting(&self) -> bool;
+pub(crate) struct Callback {
+    f: Cell<Option<Box<dyn FnOnce()>>>,
+    cancelled: Cell<bool>,
 }
 
-struct Call<F> {
-    f: Cell<Option<F>>,
-}
-
-impl<F: FnOnce()> Callback for Call<F> {
-    fn run(&self) {
+impl Callback {
+    pub(crate) fn run(&self) {
         if let Some(f) = self.f.take() {
             guard(f);
         }
-    }
-
-    fn cancel(&self) -> bool {
-        self.f.take().is_some()
     }
 
     fn is_waiting(&self) -> bool {
@@ -52,9 +42,10 @@ pub(crate) fn guard(f: impl FnOnce()) {
     }
 }
 
-fn call(f: impl FnOnce() + 'static) -> Rc<dyn Callback> {
-    Rc::new(Call {
-        f: Cell::new(Some(f)),
+fn call(f: impl FnOnce() + 'static) -> Rc<Callback> {
+    Rc::new(Callback {
+        f: Cell::new(Some(Box::new(f))),
+        cancelled: Cell::new(false),
     })
 }
 
@@ -77,9 +68,8 @@ pub(crate) fn schedule(f: impl FnOnce() + 'static) {
 /// ```
 #[derive(Clone)]
 pub struct CallHandle {
-    callback: Rc<dyn Callback>,
+    callback: Rc<Callback>,
     timer: Option<(TimerKey, Time)>,
-    cancelled: Rc<Cell<bool>>,
 }
 
 impl CallHandle {
@@ -96,12 +86,13 @@ impl CallHandle {
         if !self.callback.is_waiting() {
             return;
         }
-        self.cancelled.set(true);
+        self.callback.cancelled.set(true);
         if let Some((timer, _)) = self.timer {
             let job = context::try_with(|guests| guests.host().cancel_timer(timer));
             drop(job);
         }
-        self.callback.cancel();
+        let f = self.callback.f.take();
+        drop(f);
     }
 
     /// Whether the call was cancelled.
@@ -110,7 +101,7 @@ impl CallHandle {
     /// riata::run(async { assert!(!riata::call_soon(|| ()).is_cancelled()) });
     /// ```
     pub fn is_cancelled(&self) -> bool {
-        self.cancelled.get()
+        self.callback.cancelled.get()
     }
 
     /// When the call is due; `None` for [`call_soon`].
@@ -162,7 +153,6 @@ pub fn call_soon(f: impl FnOnce() + 'static) -> CallHandle {
     CallHandle {
         callback,
         timer: None,
-        cancelled: Rc::default(),
     }
 }
 
@@ -204,6 +194,5 @@ pub fn call_at(when: Time, f: impl FnOnce() + 'static) -> CallHandle {
     CallHandle {
         callback,
         timer: Some((timer, when)),
-        cancelled: Rc::default(),
     }
 }

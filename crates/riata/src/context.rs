@@ -88,6 +88,7 @@ impl Guests {
     pub(crate) fn run_here(&self, job: Job) {
         match job.0 {
             Work::Step(key) => self.step(key),
+            Work::WakeTask(key) => key.wake(),
             Work::Wake(waker) => waker.wake(),
             Work::Call(callback) => callback.run(),
         }

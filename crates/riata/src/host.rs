@@ -82,26 +82,33 @@ pub trait RemoteHost: Send + Sync {
     fn send(&self, parcel: Parcel);
 }
 
+const _: () = assert!(size_of::<Job>() == 16);
+
 /// Something to run once, on the loop's thread: give it to [`Guests::run`].
 pub struct Job(pub(crate) Work);
 
 pub(crate) enum Work {
     /// Step a task.
     Step(Key),
-    /// Wake whoever this is.
-    Wake(Waker),
+    /// Wake a task.
+    WakeTask(Key),
+    /// Wake whoever this is, who is no task.
+    Wake(Box<Waker>),
     /// Call what `call_soon` was given.
-    Call(Rc<dyn Callback>),
+    Call(Rc<Callback>),
 }
 
 impl Job {
     /// Whether all it does is to schedule another job.
     pub fn is_wake(&self) -> bool {
-        matches!(self.0, Work::Wake(_))
+        matches!(self.0, Work::Wake(_) | Work::WakeTask(_))
     }
 
     pub(crate) fn wake(waker: &Waker) -> Self {
-        Self(Work::Wake(waker.clone()))
+        Self(match Key::of(waker) {
+            Some(key) => Work::WakeTask(key),
+            None => Work::Wake(Box::new(waker.clone())),
+        })
     }
 }
 
@@ -109,7 +116,7 @@ impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             Work::Step(_) => "Job::Step",
-            Work::Wake(_) => "Job::Wake",
+            Work::Wake(_) | Work::WakeTask(_) => "Job::Wake",
             Work::Call(_) => "Job::Call",
         })
     }

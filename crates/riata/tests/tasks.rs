@@ -1,6 +1,6 @@
 //! Tasks: how they end, who learns of it, and what cancelling reaches.
 #![cfg(not(loom))]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::async_yields_async)]
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -164,7 +164,7 @@ impl Core {
         if self.options.virtual_clock && nothing_came && !self.busy_elsewhere.get() {
             self.now.set(deadline.unwrap_or(self.now.get()));
         }
-        self.expire();
+        self.expire(guests);
         Ok(())
     }
 
@@ -209,7 +209,7 @@ impl Core {
     }
 
     /// Makes ready what is due.
-    fn expire(&self) {
+    fn expire(&self, guests: &Guests) {
         if self.timers.borrow().is_empty() {
             return;
         }
@@ -219,7 +219,7 @@ impl Core {
             match due {
                 None => return,
                 // A wake only queues.
-                Some(Job(Work::Wake(waker))) => waker.wake(),
+                Some(job) if job.is_wake() => guests.run_here(job),
                 Some(job) => self.schedule(job),
             }
         }

@@ -1,7 +1,7 @@
 //! A task's one allocation: its header and its future, and later, in the same place, its
 //! result.
 
-use std::cell::RefCell;
+use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -133,9 +133,7 @@ impl<F: Future> Stage<F> {
 pub(crate) fn announce(task: Rc<dyn Step>) {
     let header = task.header();
     header.add(flag::DONE);
-    if let Some(joiner) = header.take_joiner() {
-        joiner.tell();
-    }
+    header.tell_joiners();
     for callback in header.take_callbacks() {
         let task = TaskRef::new(Rc::clone(&task));
         crate::call::schedule(move || callback(&task));
@@ -144,14 +142,15 @@ pub(crate) fn announce(task: Rc<dyn Step>) {
 
 struct TaskCell<F: Future> {
     header: Header,
-    stage: RefCell<Stage<F>>,
+    /// In use while the header's flag says so.
+    stage: UnsafeCell<Stage<F>>,
 }
 
 /// A task that no loop has yet.
 pub(crate) fn new_task<F: Future + 'static>(future: F, number: u64) -> Rc<impl StepTo<F::Output>> {
     Rc::new(TaskCell {
         header: Header::new(number),
-        stage: RefCell::new(Stage::Future(future)),
+        stage: UnsafeCell::new(Stage::Future(future)),
     })
 }
 
@@ -159,10 +158,21 @@ impl<F: Future> TaskCell<F> {
     /// Calls `f` with the stage; `None` if it is in use further down the stack.
     #[allow(unsafe_code)]
     fn with_stage<R>(&self, f: impl FnOnce(Pin<&mut Stage<F>>) -> R) -> Option<R> {
-        let mut stage = self.stage.try_borrow_mut().ok()?;
-        // SAFETY: R3. The cell is made inside an `Rc` and never leaves it, and the stage is
-        // never moved out of the cell, so it stays where it is until it is dropped.
-        Some(f(unsafe { Pin::new_unchecked(&mut *stage) }))
+        struct Leave<'a>(&'a Header);
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                self.0.clear(flag::IN_USE);
+            }
+        }
+        if self.header.has(flag::IN_USE) {
+            return None;
+        }
+        self.header.add(flag::IN_USE);
+        let _leave = Leave(&self.header);
+        // SAFETY: R3. The flag says that nobody else has the stage until `f` returns. The cell
+        // is made inside an `Rc` and never leaves it, and the stage is never moved out of the
+        // cell, so it stays where it is until it is dropped.
+        Some(f(unsafe { Pin::new_unchecked(&mut *self.stage.get()) }))
     }
 }
 

@@ -24,14 +24,8 @@ pub(crate) mod flag {
     pub(crate) const RAISED: u8 = 8;
     /// It was scheduled while it was being stepped, from a loop run inside of it.
     pub(crate) const STEP_AGAIN: u8 = 16;
-}
-
-/// Who is to learn that a task is done.
-pub(crate) enum Joiner {
-    /// Who awaits the task.
-    Waker(Waker),
-    /// Who waits for several; the task's number among them.
-    Set(Rc<Completions>, u32),
+    /// Its future or result is in use.
+    pub(crate) const IN_USE: u8 = 32;
 }
 
 /// Which of several tasks are done, in that order, and who waits for that.
@@ -60,22 +54,13 @@ impl Completions {
     }
 }
 
-impl Joiner {
-    pub(crate) fn tell(self) {
-        match self {
-            Self::Waker(waker) => waker.wake(),
-            Self::Set(set, number) => set.push(number),
-        }
-    }
-}
-
 pub(crate) struct Header {
     key: Cell<Key>,
-    /// The how-manieth task of its loop: its name, if it has no other.
-    number: u64,
+    /// The how-manieth task of its loop, modulo 2^32: its name, if it has no other.
+    number: u32,
     flags: Cell<u8>,
     /// Who awaits the result.
-    joiner: Cell<Option<Joiner>>,
+    joiner: Cell<Option<Waker>>,
     extra: Cell<Option<Box<Extra>>>,
 }
 
@@ -84,6 +69,8 @@ pub(crate) struct Header {
 pub(crate) struct Extra {
     pub(crate) name: Option<Rc<str>>,
     pub(crate) callbacks: Vec<DoneCallback>,
+    /// Who waits for several tasks, and this one's number among them.
+    pub(crate) set: Option<(Rc<Completions>, u32)>,
     /// The cancellation that is to be delivered.
     pub(crate) cancelled: Cancelled,
     /// The scopes of `catch_cancel` that the task is in, innermost last.
@@ -95,7 +82,7 @@ impl Header {
     pub(crate) const fn new(number: u64) -> Self {
         Self {
             key: Cell::new(Key::NONE),
-            number,
+            number: number as u32,
             flags: Cell::new(0),
             joiner: Cell::new(None),
             extra: Cell::new(None),
@@ -110,7 +97,7 @@ impl Header {
         self.key.set(key);
     }
 
-    pub(crate) fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u32 {
         self.number
     }
 
@@ -178,21 +165,41 @@ impl Header {
     /// Notes who is to be woken when the task is done.
     pub(crate) fn set_joiner(&self, waker: &Waker) {
         let joiner = match self.joiner.take() {
-            Some(Joiner::Waker(joiner)) if joiner.will_wake(waker) => joiner,
+            Some(joiner) if joiner.will_wake(waker) => joiner,
             _ => waker.clone(),
         };
-        self.joiner.set(Some(Joiner::Waker(joiner)));
+        self.joiner.set(Some(joiner));
     }
 
     /// Notes in which set the task is to be entered when it is done.
     pub(crate) fn set_completions(&self, set: &Rc<Completions>, number: u32) {
-        let joiner = Joiner::Set(Rc::clone(set), number);
-        let old = self.joiner.replace(Some(joiner));
+        let set = Some((Rc::clone(set), number));
+        let old = self.with_extra(|extra| std::mem::replace(&mut extra.set, set));
         drop(old);
     }
 
-    pub(crate) fn take_joiner(&self) -> Option<Joiner> {
-        self.joiner.take()
+    /// Nobody is to be told any more.
+    pub(crate) fn forget_joiners(&self) {
+        let joiner = self.joiner.take();
+        let set = self.take_set();
+        drop((joiner, set));
+    }
+
+    /// Tells who waits that the task is done.
+    pub(crate) fn tell_joiners(&self) {
+        if let Some(joiner) = self.joiner.take() {
+            joiner.wake();
+        }
+        if let Some((set, number)) = self.take_set() {
+            set.push(number);
+        }
+    }
+
+    fn take_set(&self) -> Option<(Rc<Completions>, u32)> {
+        if !self.has_extra() {
+            return None;
+        }
+        self.with_extra(|extra| extra.set.take())
     }
 
     pub(crate) fn take_callbacks(&self) -> Vec<DoneCallback> {

@@ -67,10 +67,15 @@ impl Key {
     }
 
     /// Sees to it that the task is stepped, from any thread.
-    fn wake(self) {
+    pub(crate) fn wake(self) {
         if !context::wake_here(self) {
             registry::send(self.event_loop(), || Parcel(Content::Wake(self)));
         }
+    }
+
+    /// Whose waker this is, if it is a task's.
+    pub(crate) fn of(waker: &Waker) -> Option<Self> {
+        std::ptr::eq(waker.vtable(), &VTABLE).then(|| Self::from_data(waker.data()))
     }
 
     fn from_data(data: *const ()) -> Self {

@@ -86,8 +86,7 @@ impl<T> Task<T> {
     /// Undoes [`join`](Self::join).
     pub(crate) fn leave(&self) {
         self.awaited.set(false);
-        let joiner = self.task.header().take_joiner();
-        drop(joiner);
+        self.task.header().forget_joiners();
     }
 
     /// Calls `f` with the result, if the task is done and it was not taken.
@@ -263,8 +262,7 @@ impl<T> Drop for Task<T> {
             }
             return;
         }
-        let joiner = self.task.header().take_joiner();
-        drop(joiner);
+        self.task.header().forget_joiners();
         if self.awaited.get() && context::try_with(|it| it.is_cancelling()) == Some(true) {
             self.cancel();
         }

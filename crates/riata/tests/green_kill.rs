@@ -351,13 +351,13 @@ fn a_task_that_a_killed_greenlet_awaits_is_cancelled() {
 /// Greenlets in every state, none of which will ever end.
 fn leave_behind(witness: &Witness) {
     for _ in 0..100 {
-        let _ = holding(witness, || green::sleep(MINUTE));
-        let _ = holding(witness, || green::wait(std::future::pending()));
+        drop(holding(witness, || green::sleep(MINUTE)));
+        drop(holding(witness, || green::wait(std::future::pending())));
         let (far, near) = net_pair();
-        let _ = holding(witness, move || {
+        drop(holding(witness, move || {
             let _far = far;
             let _ = (&near).read(&mut [0]);
-        });
+        }));
     }
 }
 
@@ -412,7 +412,9 @@ fn ten_thousand_are_killed() {
 
 #[test]
 fn handles_outlive_the_loop() {
-    let greenlet = riata::run(async { green::spawn(|| green::sleep(MINUTE)) });
+    let mut slot = None;
+    riata::run(async { slot = Some(green::spawn(|| green::sleep(MINUTE))) });
+    let greenlet = slot.unwrap();
     assert!(greenlet.is_killed());
     assert!(!greenlet.kill());
 }

@@ -111,8 +111,9 @@ pub struct EventLoop {
     generation: GilCell<u64>,
     /// In a forked child: the self-pipe is the parent's still.
     shares_self_pipe: GilCell<bool>,
-    /// A task is entered as the current one. It is left there between two steps: most steps follow another.
-    entered: GilCell<bool>,
+    /// The address of the task that is entered as the current one, whose registration keeps it alive. It is left there
+    /// between two steps: most steps follow another, often of the same task.
+    entered: GilCell<Option<usize>>,
     /// A task's step is running.
     stepping: GilCell<bool>,
     stopping: GilCell<bool>,
@@ -299,7 +300,7 @@ impl EventLoop {
             unpolled_turns: GilCell::new(0),
             generation: GilCell::new(fork::generation()),
             shares_self_pipe: GilCell::new(false),
-            entered: GilCell::new(false),
+            entered: GilCell::new(None),
             stepping: GilCell::new(false),
             stopping: GilCell::new(false),
             closed: GilCell::new(false),

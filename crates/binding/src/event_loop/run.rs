@@ -194,7 +194,7 @@ impl EventLoop {
         self.unpolled_turns.with(py, |turns| {
             *turns += 1;
             *turns >= UNPOLLED_TURNS
-                || *turns >= UNPOLLED_TURNS_WITH_THREADS && threads::has_others(py)
+                || (*turns).is_multiple_of(UNPOLLED_TURNS_WITH_THREADS) && threads::has_others(py)
         })
     }
 
@@ -529,11 +529,13 @@ impl EventLoop {
         let py = slf.py();
         let this = slf.get();
         this.stats.with(py, |stats| stats.task_steps += 1);
-        if this.entered.get(py) && !this.stepping.get(py) {
-            interop::set_current_task(slf.as_any(), task.as_any())?;
-        } else {
+        let entered = this.entered.replace(py, Some(task.as_ptr().addr()));
+        if entered.is_none() || this.stepping.get(py) {
+            this.entered.set(py, entered);
             interop::enter_task(slf.as_any(), task.as_any())?;
-            this.entered.set(py, true);
+            this.entered.set(py, Some(task.as_ptr().addr()));
+        } else if entered != Some(task.as_ptr().addr()) {
+            interop::set_current_task(slf.as_any(), task.as_any())?;
         }
         let nested = this.stepping.replace(py, true);
         let outcome = body(task);
@@ -545,9 +547,9 @@ impl EventLoop {
     #[inline]
     pub fn leave_task(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        match slf.get().entered.replace(py, false) {
-            true => interop::clear_current_task(slf.as_any()),
-            false => Ok(()),
+        match slf.get().entered.take(py) {
+            Some(_) => interop::clear_current_task(slf.as_any()),
+            None => Ok(()),
         }
     }
 }

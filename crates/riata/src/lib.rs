@@ -46,6 +46,8 @@ mod future;
 pub mod green;
 mod handle;
 pub mod host;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 pub mod net;
 pub mod process;
 mod runtime;

@@ -44,8 +44,9 @@ help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 26
 
 .PHONY: demo
-demo: build ## crawl a site with an aiohttp program, on asyncio and on riata, and compare
-	$(BIN)/python examples/compare.py
+demo: build ## crawl a site with an aiohttp program, on asyncio and on riata, and with its Rust twin; compare
+	cargo build --release --locked -p riata --example crawl
+	$(BIN)/python examples/compare.py --rust $(CARGO_TARGET_DIR)/release/examples/crawl
 
 .PHONY: test
 test: build lint stubtest test-rust test-loom test-python ## everything that must pass: formats, lints, types, Rust's tests, Python's tests

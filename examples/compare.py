@@ -1,6 +1,6 @@
 """Run the crawl on asyncio and on riata in turn, and compare.
 
-    python compare.py [--rounds N] [-- OPTION OF crawl.py ...]
+    python compare.py [--rounds N] [--rust PROGRAM] [-- OPTION OF crawl.py ...]
 
 Each round runs every contender once, so that a busy moment of the machine falls on all of them alike;
 the table shows the median round of each figure. Ends with status 1 where they did not do the same work.
@@ -11,6 +11,7 @@ import json
 import statistics
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,13 +53,16 @@ class Contender:
         return statistics.median(values)
 
 
-def contenders() -> list[Contender]:
+def contenders(rust: Path | None) -> list[Contender]:
     """Who takes part; the first is what the others are measured against."""
     riata = Path(sys.executable).with_name("riata")
-    return [
+    entered = [
         Contender("asyncio", [sys.executable, str(CRAWL)]),
-        Contender("riata", [str(riata), "run", str(CRAWL)]),
+        Contender("riata from Python", [str(riata), "run", str(CRAWL)]),
     ]
+    if rust is not None:  # the same crawl in Rust, of the same folder
+        entered.append(Contender("riata from Rust", [str(rust), sysconfig.get_path("stdlib")]))
+    return entered
 
 
 def table(entered: list[Contender], rounds: int) -> Table:
@@ -88,11 +92,12 @@ def main() -> int:
     """Run the rounds and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="default: %(default)s")
+    parser.add_argument("--rust", type=Path, metavar="PROGRAM", help="crates/riata/examples/crawl.rs, built")
     parser.add_argument("options", nargs="*", metavar="OPTION", help="options of crawl.py, after --")
     asked = parser.parse_args()
     if asked.rounds < 1:
         parser.error("--rounds must be positive")
-    entered = contenders()
+    entered = contenders(asked.rust)
     console = Console()
     for number in range(1, asked.rounds + 1):
         for one in entered:

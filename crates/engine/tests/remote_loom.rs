@@ -77,7 +77,7 @@ fn a_bare_wake_ends_the_sleep_whenever_it_comes() {
 /// A poll that ends for another reason (a timer, a socket) while a push is on its way
 /// must not leave the notifier readable with nobody to drain it.
 #[test]
-fn a_sleep_that_ends_by_itself_leaves_nothing_behind() {
+fn a_sleep_that_ends_by_itself_leaves_nothing_behind_for_long() {
     loom::model(|| {
         let remote = Arc::new(Remote::new().unwrap());
         let sender = {
@@ -90,6 +90,28 @@ fn a_sleep_that_ends_by_itself_leaves_nothing_behind() {
         let (items, _) = receive(&remote, 1);
         sender.join().unwrap();
         assert_eq!(items, [7]);
+        // A write that came late ends one more sleep, and no other.
+        assert_eq!(remote.before_sleep(), Sleep::MayBlock);
+        remote.after_sleep();
         assert!(!remote.is_readable());
+        assert!(remote.writes() <= 1);
+    });
+}
+
+/// A second push may rely on the write that the first has only promised.
+#[test]
+fn a_push_that_finds_a_write_promised_is_seen() {
+    loom::model(|| {
+        let remote = Arc::new(Remote::new().unwrap());
+        let senders = [1, 2].map(|item| {
+            let remote = Arc::clone(&remote);
+            thread::spawn(move || remote.push(item))
+        });
+        let _ = remote.before_sleep();
+        // The poll returns at once: what is sent now may have to end the next sleep.
+        remote.after_sleep();
+        let (items, _) = receive(&remote, 2);
+        senders.into_iter().for_each(|it| it.join().unwrap());
+        assert_eq!(items.iter().sum::<u32>(), 3);
     });
 }

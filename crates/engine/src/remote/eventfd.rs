@@ -28,10 +28,14 @@ impl Notifier {
         while write(&self.0, &1u64.to_ne_bytes()) == Err(Errno::INTR) {}
     }
 
-    /// Makes the descriptor unreadable.
-    pub(super) fn drain(&self) {
+    /// Makes the descriptor unreadable; false if it was so already.
+    pub(super) fn drain(&self) -> bool {
         let mut counter = [0; 8];
-        // EAGAIN would say that it is so already.
-        while read(&self.0, &mut counter) == Err(Errno::INTR) {}
+        loop {
+            match read(&self.0, &mut counter) {
+                Err(Errno::INTR) => {}
+                result => return result != Err(Errno::AGAIN),
+            }
+        }
     }
 }

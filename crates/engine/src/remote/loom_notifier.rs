@@ -35,8 +35,8 @@ impl Notifier {
         self.changed.notify_one();
     }
 
-    pub(super) fn drain(&self) {
-        self.counter.lock().unwrap().readable = false;
+    pub(super) fn drain(&self) -> bool {
+        std::mem::take(&mut self.counter.lock().unwrap().readable)
     }
 
     pub(super) fn block(&self) {

@@ -10,9 +10,13 @@
 //! Both sides decide under the one lock. [`Remote::before_sleep`] looks at the queue and
 //! announces the sleep in one step; a push adds its item and looks for a sleeper in one
 //! step. So either the loop sees the item and does not sleep, or the push sees the sleeper
-//! and writes. The write happens under the lock too: otherwise the loop could wake for
-//! another reason, find nothing to drain, and be woken from its next sleep by a write that
-//! it no longer expects and so never drains, for ever after.
+//! and writes.
+//!
+//! The write follows when the lock is released: under it, the loop that the write wakes would
+//! at once want the lock that its waker still holds (seen as two more context switches a
+//! wake-up, `make bench-rust`). So the loop can wake for another reason before the write has
+//! come, and find nothing to drain. Then the write still counts as pending: it ends the next
+//! sleep, which is after every push that relied on it, and is drained there.
 //!
 //! A forked child shares the eventfd with its parent, and may find the lock held for ever by
 //! a thread that it does not have: it must leave this one alone, and make its own.
@@ -61,7 +65,7 @@ struct State<T> {
     queue: VecDeque<T>,
     /// The loop sleeps or is about to.
     sleeping: bool,
-    /// The notifier was written to and not drained.
+    /// The notifier was written to, or is about to be, and not drained.
     notified: bool,
     /// `wake` was called since the loop last slept or declined to.
     wake_asked: bool,
@@ -101,14 +105,14 @@ impl<T: Send> Remote<T> {
         let mut state = self.lock();
         state.queue.push_back(item);
         self.pending.store(true, Ordering::Release);
-        self.notify(&mut state);
+        self.notify(state);
     }
 
     /// Ends the loop's sleep, or keeps it from its next one, without sending anything.
     pub fn wake(&self) {
         let mut state = self.lock();
         state.wake_asked = true;
-        self.notify(&mut state);
+        self.notify(state);
     }
 
     /// Moves everything sent so far to the end of `out`, in order, and says how much.
@@ -153,16 +157,16 @@ impl<T: Send> Remote<T> {
     pub fn after_sleep(&self) {
         let mut state = self.lock();
         state.sleeping = false;
-        if state.notified {
+        if state.notified && self.notifier.drain() {
             state.notified = false;
             state.wake_asked = false;
-            self.notifier.drain();
         }
     }
 
-    fn notify(&self, state: &mut State<T>) {
+    fn notify(&self, mut state: MutexGuard<'_, State<T>>) {
         if state.sleeping && !state.notified {
             state.notified = true;
+            drop(state);
             self.notifier.notify();
         }
     }

@@ -107,7 +107,7 @@ bench: build $(VENV)/bench ## how fast riata is beside asyncio and uvloop
 
 .PHONY: bench-rust
 bench-rust: ## how fast the Rust door is beside tokio, smol and monoio; ARGS=--quick is short
-	cargo build --quiet --release --locked --manifest-path benches/rust/Cargo.toml --target-dir $(CARGO_TARGET_DIR)/benches
+	cargo build --quiet --release --manifest-path benches/rust/Cargo.toml --target-dir $(CARGO_TARGET_DIR)/benches
 	ulimit -n $$(ulimit -Hn); $(CARGO_TARGET_DIR)/benches/release/riata-benches $(ARGS)
 
 .PHONY: build

@@ -96,7 +96,7 @@ pub const PLAN: &[Row] = &[
     speed("queue ping-pong", "queue", 0, 2_000_000),
     speed("queue of 100, put and get", "limited queue", 100, 3_000_000),
     speed("lock hand-over, 10 tasks", "lock", 10, 2_000_000),
-    speed("wake from another thread", "wake", 0, 50_000),
+    speed("wake from another thread", "wake", 0, 100_000),
     echo("echo, 1 connection", 1, 50_000),
     echo("echo, 64 connections", 64, 200_000),
     echo("echo, 1,000 connections", 1_000, 200_000),

@@ -37,7 +37,6 @@ use regex::Regex;
 use riata::net::{TcpListener, TcpStream};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
-use smol_hyper::rt::FuturesIo;
 use url::Url;
 
 const TEXT: [&str; 11] = [
@@ -203,8 +202,8 @@ impl Site {
             let site = Rc::clone(&self);
             riata::spawn(async move {
                 let service = service_fn(|request| site.answer(request));
-                let connection = server::conn::http1::Builder::new()
-                    .serve_connection(FuturesIo::new(stream), service);
+                let connection =
+                    server::conn::http1::Builder::new().serve_connection(stream, service);
                 // Those that are to break do; the client counts them.
                 let _ = connection.await;
             })
@@ -433,7 +432,7 @@ impl Connection {
     async fn open(server: SocketAddr) -> Result<Self, Box<dyn Error>> {
         let stream = TcpStream::connect(server).await?;
         stream.set_nodelay(true)?;
-        let (sender, connection) = client::conn::http1::handshake(FuturesIo::new(stream)).await?;
+        let (sender, connection) = client::conn::http1::handshake(stream).await?;
         let driver = riata::spawn(async {
             // How it ends is told to whoever waits for a response.
             let _ = connection.await;

@@ -15,7 +15,6 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, client, server};
 use riata::net::{TcpListener, TcpStream};
 use serde::{Deserialize, Serialize};
-use smol_hyper::rt::FuturesIo;
 
 const SYMBOLS: [&str; 5] = ["USD", "EUR", "PLN", "NOK", "CZK"];
 const BASES: [&str; 5] = SYMBOLS;
@@ -39,8 +38,8 @@ async fn serve(listener: TcpListener) -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         riata::spawn(async {
-            let connection = server::conn::http1::Builder::new()
-                .serve_connection(FuturesIo::new(stream), service_fn(rates));
+            let connection =
+                server::conn::http1::Builder::new().serve_connection(stream, service_fn(rates));
             if let Err(error) = connection.await {
                 eprintln!("{error}");
             }
@@ -51,7 +50,7 @@ async fn serve(listener: TcpListener) -> io::Result<()> {
 
 async fn rates_of(server: SocketAddr, base: &str) -> Result<BTreeMap<String, f64>, Box<dyn Error>> {
     let stream = TcpStream::connect(server).await?;
-    let (mut sender, connection) = client::conn::http1::handshake(FuturesIo::new(stream)).await?;
+    let (mut sender, connection) = client::conn::http1::handshake(stream).await?;
     riata::spawn(connection).detach();
     let request = Request::get(format!("/rates?base={base}")).header(HOST, server.to_string());
     let response = sender

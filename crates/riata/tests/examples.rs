@@ -40,11 +40,6 @@ fn is_twin(name: &str) -> bool {
         && letters.next().is_some_and(|it| it.is_ascii_digit())
 }
 
-/// Whether this build has what the example needs.
-fn is_built(name: &str) -> bool {
-    !name.starts_with('g') || cfg!(feature = "green")
-}
-
 /// Runs an example; what it printed and how it ended.
 fn run(name: &str) -> io::Result<(String, ExitStatus)> {
     // target/PROFILE/deps/examples-… and target/PROFILE/examples/NAME
@@ -131,7 +126,6 @@ fn every_example_prints_what_its_python_twin_prints() {
     let names = names(&folder().join("expected"), ".out");
     let runs: Vec<_> = names
         .into_iter()
-        .filter(|name| is_built(name))
         .map(|name| thread::spawn(move || difference(&name)))
         .collect();
     assert!(runs.len() > 30, "{} examples", runs.len());

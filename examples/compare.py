@@ -68,7 +68,7 @@ def contenders(rust: Path | None) -> list[Contender]:
 def table(entered: list[Contender], rounds: int) -> Table:
     """The comparison, one row a contender."""
     drawn = Table(title=f"crawl.py, Python {sys.version.split()[0]}, median of {rounds} rounds")
-    drawn.add_column("loop")
+    drawn.add_column("loop", no_wrap=True)
     for heading in ("pages", "errors", "pages/s", "CPU s", "p50 ms", "p99 ms", "speed", "CPU"):
         drawn.add_column(heading, justify="right")
     base = entered[0]

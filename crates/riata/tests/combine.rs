@@ -17,7 +17,11 @@ fn millis(count: u64) -> Duration {
 
 async fn after(span: u64) -> Result<u64, u64> {
     sleep(millis(span)).await;
-    if span.is_multiple_of(2) { Ok(span) } else { Err(span) }
+    if span.is_multiple_of(2) {
+        Ok(span)
+    } else {
+        Err(span)
+    }
 }
 
 #[test]

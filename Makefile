@@ -60,9 +60,9 @@ check: test ## the same
 lint: environment ## formats, lints and types only
 	cargo fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	@echo "the engine knows nothing of Python"; \
-	    tree=$$(cargo tree --locked -p riata-engine --edges normal,build,dev); \
-	    if grep -i pyo3 <<<"$$tree"; then echo "riata-engine depends on pyo3" >&2; exit 1; fi
+	@echo "the engine and the Rust door know nothing of Python"; \
+	    tree=$$(cargo tree --locked -p riata-engine -p riata --edges normal,build,dev); \
+	    if grep -i pyo3 <<<"$$tree"; then echo "riata-engine or riata depends on pyo3" >&2; exit 1; fi
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -74,9 +74,10 @@ test-rust: environment ## the Rust tests only
 	$(CARGO) test --locked --workspace --exclude riata-python 2>&1 | tee $(LOGS)/rust.txt
 
 .PHONY: test-loom
-test-loom: ## the engine's cross-thread part under every interleaving that loom finds
+test-loom: ## what crosses threads, under every interleaving that loom finds
 	@mkdir -p $(LOGS)
 	$(LOOM) test --locked --release -p riata-engine --test '*_loom' 2>&1 | tee $(LOGS)/loom.txt
+	$(LOOM) test --locked --release -p riata --test shot_loom 2>&1 | tee -a $(LOGS)/loom.txt
 	@grep -qE '^test result: ok\. [1-9]' $(LOGS)/loom.txt || { echo "no loom test ran" >&2; exit 1; }
 
 .PHONY: test-python

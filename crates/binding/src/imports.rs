@@ -16,6 +16,8 @@ pub struct Imports {
     pub asyncio_task: Py<PyAny>,
     /// `asyncio.Handle`
     pub asyncio_handle: Py<PyAny>,
+    /// `asyncio.events._ThreadSafeHandle`, from 3.14 on: its `cancel` waits for a callback that is running
+    pub asyncio_threadsafe_handle: Option<Py<PyAny>>,
     /// `asyncio.TimerHandle`
     pub asyncio_timer_handle: Py<PyAny>,
     /// `asyncio.base_events.BaseEventLoop`
@@ -107,6 +109,7 @@ fn load(py: Python<'_>) -> PyResult<Imports> {
         asyncio_future: import("asyncio.futures", "Future")?,
         asyncio_task: import("asyncio.tasks", "Task")?,
         asyncio_handle: import("asyncio.events", "Handle")?,
+        asyncio_threadsafe_handle: events.getattr_opt("_ThreadSafeHandle")?.map(Bound::unbind),
         asyncio_timer_handle: import("asyncio.events", "TimerHandle")?,
         base_event_loop: import("asyncio.base_events", "BaseEventLoop")?,
         get_event_loop: get_event_loop.unbind(),

@@ -12,6 +12,7 @@ use super::EventLoop;
 use super::work::{LoopRef, Work};
 use crate::fastcall::{CallbackArguments, FastCall, FastMethod};
 use crate::handle::{Handle, TimerHandle};
+use crate::imports::imports;
 
 impl EventLoop {
     /// Debug mode's look at a callback: coroutines and what cannot be called are refused.
@@ -115,6 +116,13 @@ impl FastMethod for CallSoonThreadsafe {
             context,
         } = call.callback_arguments(["callback"])?;
         EventLoop::check_callable(slf, &callback, "call_soon_threadsafe", Caller::AnyThread)?;
+        if let Some(class) = &imports(py)?.asyncio_threadsafe_handle {
+            // It locks around the callback: asyncio's own, where this Python has it.
+            let handle = class.bind(py).call1((&callback, rest, slf, context))?;
+            let work = Work::ForeignHandle(handle.clone().unbind());
+            slf.get().push_threadsafe(py, work)?;
+            return Ok(handle);
+        }
         let handle = Handle::new(LoopRef::of(slf), callback.to_owned(), rest, context)?;
         let handle = Bound::new(py, handle)?;
         slf.get()

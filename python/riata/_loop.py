@@ -77,6 +77,31 @@ class Loop(_native.EventLoop, AsyncioLoop):
         OSError: the kernel refused a descriptor (EMFILE, ENFILE, ENOMEM).
     """
 
+    # What every loop has is in slots, so that most loops never have a `__dict__`: the interpreter finds methods of
+    # instances without one faster (`LOAD_ATTR_METHOD_LAZY_DICT`), and `loop.call_soon` is looked up at every call.
+    __slots__ = (
+        "_asyncgens",
+        "_asyncgens_shutdown_called",
+        "_clock_resolution",
+        "_coroutine_origin_tracking_enabled",
+        "_coroutine_origin_tracking_saved_depth",
+        "_csock",
+        "_default_executor",
+        "_exception_handler",
+        "_executor_shutdown_called",
+        "_old_agen_hooks",
+        "_ready",
+        "_scheduled",
+        "_selector",
+        "_signal_handlers",
+        "_ssock",
+        "_timer_cancelled_count",
+        "_transports",
+        "_unix_server_sockets",
+        "_wakeup_fd_before",
+        "slow_callback_duration",
+    )
+
     def __init__(self) -> None:
         self._wakeup_fd_before: int | None = None
         super().__init__(_Driver(self))

@@ -377,3 +377,17 @@ def test_all_tasks_from_another_thread(loop_factory: LoopFactory) -> None:
     thread.join()
     assert not errors
     loop.close()
+
+
+@pytest.mark.usefixtures("without_collector")
+def test_every_forgotten_failure_is_reported(loop_factory: LoopFactory) -> None:
+    """Also those of futures that live where others were finalized."""
+    loop = loop_factory()
+    reported: list[str] = []
+    loop.set_exception_handler(lambda loop, context: reported.append(context["message"]))
+    for _ in range(3):
+        for _ in range(100):
+            loop.create_future()
+            loop.create_future().set_exception(ValueError())
+    assert reported == ["Future exception was never retrieved"] * 300
+    loop.close()

@@ -53,6 +53,7 @@ impl<'a, 'py> FastCall<'a, 'py> {
     ///
     /// # Errors
     /// TypeError, in Python's words, for parameters that are missing, unknown or given twice.
+    #[inline(always)]
     pub fn callback_arguments<const N: usize>(
         &self,
         parameters: [&'static str; N],
@@ -61,6 +62,26 @@ impl<'a, 'py> FastCall<'a, 'py> {
         for (place, value) in found.iter_mut().zip(self.positional()) {
             *place = Some(value);
         }
+        let context = match self.names {
+            None if self.positional >= N => None,
+            _ => self.named_arguments(parameters, &mut found)?,
+        };
+        let rest = self.values[self.positional.min(N)..self.positional].iter();
+        let rest = PyTuple::new(self.py, rest.map(|value| self.borrow(*value)))?;
+        Ok(CallbackArguments {
+            parameters: found.map(|value| value.unwrap_or_else(|| self.none())),
+            rest,
+            context,
+        })
+    }
+
+    /// The arguments given by name; the context is returned. All parameters are found, or it is an error.
+    #[cold]
+    fn named_arguments<const N: usize>(
+        &self,
+        parameters: [&'static str; N],
+        found: &mut [Option<Borrowed<'a, 'py, PyAny>>; N],
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let mut context = None;
         for (keyword, value) in self.keywords() {
             if is_named(&keyword, intern!(self.py, "context"))? {
@@ -85,7 +106,7 @@ impl<'a, 'py> FastCall<'a, 'py> {
         }
         let mut missing = parameters
             .iter()
-            .zip(&found)
+            .zip(found)
             .filter(|(_, value)| value.is_none());
         if let Some((parameter, _)) = missing.next() {
             let count = 1 + missing.count();
@@ -94,13 +115,7 @@ impl<'a, 'py> FastCall<'a, 'py> {
                 "missing {count} required positional argument{plural}: '{parameter}'"
             )));
         }
-        let rest = self.values[self.positional.min(N)..self.positional].iter();
-        let rest = PyTuple::new(self.py, rest.map(|value| self.borrow(*value)))?;
-        Ok(CallbackArguments {
-            parameters: found.map(|value| value.unwrap_or_else(|| self.none())),
-            rest,
-            context,
-        })
+        Ok(context)
     }
 
     fn none(&self) -> Borrowed<'a, 'py, PyAny> {

@@ -26,6 +26,16 @@ struct Debug {
     repr: Option<Py<PyAny>>,
 }
 
+impl Debug {
+    #[cold]
+    fn here(py: Python<'_>) -> PyResult<Box<Self>> {
+        Ok(Box::new(Self {
+            source_traceback: extract_stack(py)?,
+            repr: None,
+        }))
+    }
+}
+
 /// A callback with its arguments and context, to be run once (`call_soon`) or at every event (`add_reader`).
 #[pyclass(frozen, subclass, weakref, name = "Handle", module = "riata")]
 pub struct Handle {
@@ -39,6 +49,7 @@ pub struct Handle {
 
 impl Handle {
     /// A handle for `callback(*args)` in `context`, or in a copy of the current one.
+    #[inline(always)]
     pub fn new(
         event_loop: LoopRef,
         callback: Bound<'_, PyAny>,
@@ -51,10 +62,7 @@ impl Handle {
             _ => context::copy_current(py)?,
         };
         let debug = match event_loop.debug(py)? {
-            true => Some(Box::new(Debug {
-                source_traceback: extract_stack(py)?,
-                repr: None,
-            })),
+            true => Some(Debug::here(py)?),
             false => None,
         };
         Ok(Self {

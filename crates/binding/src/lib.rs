@@ -13,6 +13,7 @@ mod coroutine;
 mod error;
 mod event_loop;
 mod fastcall;
+mod freelist;
 mod future;
 mod handle;
 mod imports;
@@ -61,6 +62,7 @@ mod _native {
         crate::unwind::install();
         crate::slots::install(module.py())?;
         crate::fastcall::install(module.py())?;
+        crate::freelist::install(module.py());
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

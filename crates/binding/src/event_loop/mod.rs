@@ -224,15 +224,12 @@ impl EventLoop {
     fn note_overrides(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let native = py.get_type::<Self>();
-        let class = slf.get_type();
-        let instance = slf.getattr_opt(intern!(py, "__dict__"))?;
+        // Compared as bound methods: a look at `__dict__` would make one, and attributes of an instance that has
+        // none yet are found faster.
         let overridden = |name: &str| -> PyResult<bool> {
-            if let Some(instance) = &instance
-                && instance.contains(name)?
-            {
-                return Ok(true);
-            }
-            Ok(!class.getattr(name)?.is(native.getattr(name)?))
+            let own = native.getattr(name)?.call_method1("__get__", (slf,))?;
+            let found = slf.getattr(name)?;
+            Ok(!found.get_type().is(own.get_type()) || !found.eq(own)?)
         };
         let overrides = Overrides {
             call_soon: overridden("call_soon")?,

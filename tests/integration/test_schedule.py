@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -290,4 +291,59 @@ def test_what_cannot_be_called_fails_when_it_runs(loop_factory: LoopFactory, cal
     loop.call_soon(callback)
     turns(loop)
     assert [type(report) for report in reports] == [TypeError]
+    loop.close()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="asyncio's handles have a lock from Python 3.14 on")
+def test_cancel_from_another_thread_waits_for_the_callback_that_is_running(loop_factory: LoopFactory) -> None:
+    loop = loop_factory()
+    running = threading.Event()
+    cancelled = threading.Event()
+    came_early: list[bool] = []
+
+    def callback() -> None:
+        running.set()
+        came_early.append(cancelled.wait(0.05))  # what must not happen can only be waited for
+        loop.stop()
+
+    def cancel() -> None:
+        running.wait()
+        handle.cancel()
+        cancelled.set()
+
+    handle = loop.call_soon_threadsafe(callback)
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    loop.run_forever()
+    thread.join()
+    assert came_early == [False]
+    assert handle.cancelled()
+    loop.close()
+
+
+def test_a_threadsafe_callback_that_was_cancelled_in_time_does_not_run(loop_factory: LoopFactory) -> None:
+    loop = loop_factory()
+    ran: list[str] = []
+    cancelled = loop.call_soon_threadsafe(ran.append, "cancelled")
+    loop.call_soon_threadsafe(ran.append, "kept")
+    thread = threading.Thread(target=cancelled.cancel)
+    thread.start()
+    thread.join()
+    turns(loop)
+    assert ran == ["kept"]
+    loop.close()
+
+
+def test_debug_mode_notes_where_each_callback_was_scheduled(loop_factory: LoopFactory) -> None:
+    loop = loop_factory()
+    loop.set_debug(True)
+    handles: list[Any] = [
+        loop.call_soon(int),
+        loop.call_soon_threadsafe(int),
+        loop.call_later(0, int),
+        loop.call_at(loop.time(), int),
+    ]
+    here = "test_debug_mode_notes_where_each_callback_was_scheduled"
+    assert [handle._source_traceback[-1].name for handle in handles] == [here] * 4
+    turns(loop)
     loop.close()

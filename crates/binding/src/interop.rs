@@ -46,7 +46,11 @@ pub struct Version {
 
 enum CurrentTask {
     Dict(Py<PyDict>),
-    Swap(Py<PyAny>),
+    /// `_swap_current_task`, which refuses a loop that is not the running one of `set_running_loop`.
+    Swap {
+        swap: Py<PyAny>,
+        set_running_loop: Py<PyAny>,
+    },
 }
 
 static VERSION: PyOnceLock<Version> = PyOnceLock::new();
@@ -62,11 +66,11 @@ pub fn version(py: Python<'_>) -> PyResult<&'static Version> {
         let info = py.version_info();
         // 3.14 still has a dictionary of that name, for asyncio's pure Python tasks alone.
         let current = if info >= (3, 14) {
-            CurrentTask::Swap(
-                py.import("_asyncio")?
-                    .getattr("_swap_current_task")?
-                    .unbind(),
-            )
+            let c = py.import("_asyncio")?;
+            CurrentTask::Swap {
+                swap: c.getattr("_swap_current_task")?.unbind(),
+                set_running_loop: c.getattr("_set_running_loop")?.unbind(),
+            }
         } else {
             CurrentTask::Dict(
                 tasks
@@ -124,12 +128,31 @@ fn takes_any_keyword(py: Python<'_>, name: &str) -> PyResult<bool> {
     Ok(false)
 }
 
+/// Makes `event_loop` (or none) the one that runs in this thread.
+///
+/// `asyncio.events._set_running_loop` may be replaced while a program runs, so it is asked by name. From 3.14 on the
+/// thread state must know as well, whoever stands at that name: it holds the current task, of the loop that runs.
+pub fn set_running_loop(py: Python<'_>, event_loop: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    let set = imports(py)?
+        .events
+        .bind(py)
+        .getattr(intern!(py, "_set_running_loop"))?;
+    if let CurrentTask::Swap {
+        set_running_loop, ..
+    } = &version(py)?.current
+        && !set.is(set_running_loop)
+    {
+        set_running_loop.bind(py).call1((event_loop,))?;
+    }
+    set.call1((event_loop,)).map(drop)
+}
+
 /// Makes `task` the current one of `event_loop`, whatever was.
 #[inline]
 pub fn set_current_task(event_loop: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<()> {
     match &version(event_loop.py())?.current {
         CurrentTask::Dict(entries) => entries.bind(event_loop.py()).set_item(event_loop, task),
-        CurrentTask::Swap(swap) => swap
+        CurrentTask::Swap { swap, .. } => swap
             .bind(event_loop.py())
             .call1((event_loop, task))
             .map(drop),
@@ -148,7 +171,7 @@ pub fn clear_current_task(event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
             }
             Ok(())
         }
-        CurrentTask::Swap(swap) => swap.bind(py).call1((event_loop, py.None())).map(drop),
+        CurrentTask::Swap { swap, .. } => swap.bind(py).call1((event_loop, py.None())).map(drop),
     }
 }
 
@@ -169,7 +192,7 @@ pub fn swap_current_task<'py>(
             }
             Ok(before)
         }
-        CurrentTask::Swap(swap) => {
+        CurrentTask::Swap { swap, .. } => {
             let before = swap.bind(py).call1((event_loop, task))?;
             Ok((!before.is_none()).then_some(before))
         }

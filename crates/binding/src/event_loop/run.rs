@@ -94,7 +94,7 @@ impl EventLoop {
         this.thread.set(py, None);
         let cleanup = [
             Self::leave_task(slf),
-            set_running_loop(py, None),
+            interop::set_running_loop(py, None),
             slf.call_method1(intern!(py, "_set_coroutine_origin_tracking"), (false,))
                 .map(drop),
             imports.set_asyncgen_hooks.bind(py).call1(hooks).map(drop),
@@ -121,15 +121,6 @@ impl EventLoop {
     }
 }
 
-/// Makes `event_loop` (or none) the one that runs in this thread.
-fn set_running_loop(py: Python<'_>, event_loop: Option<&Bound<'_, EventLoop>>) -> PyResult<()> {
-    imports(py)?
-        .events
-        .bind(py)
-        .call_method1(intern!(py, "_set_running_loop"), (event_loop,))
-        .map(drop)
-}
-
 impl EventLoop {
     fn run_hooked(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
@@ -146,7 +137,7 @@ impl EventLoop {
         )?;
         imports.set_asyncgen_hooks.bind(py).call((), Some(&hooks))?;
         this.thread.set(py, Some(thread_ident()));
-        set_running_loop(py, Some(slf))?;
+        interop::set_running_loop(py, Some(slf.as_any()))?;
         slf.call_method0(intern!(py, "_begin_signals"))?;
         let Some(mut kernel) = this.kernel(py) else {
             return this.check_closed(py);

@@ -119,6 +119,11 @@ impl FastMethod for CallSoonThreadsafe {
         if let Some(class) = &imports(py)?.asyncio_threadsafe_handle {
             // It locks around the callback: asyncio's own, where this Python has it.
             let handle = class.bind(py).call1((&callback, rest, slf, context))?;
+            if slf.get().debug(py) {
+                // As base_events does: the stack ends where this was called, not in the handle's `__init__`.
+                let stack = handle.getattr(intern!(py, "_source_traceback"))?;
+                stack.del_item(-1)?;
+            }
             let work = Work::ForeignHandle(handle.clone().unbind());
             slf.get().push_threadsafe(py, work)?;
             return Ok(handle);

@@ -98,6 +98,30 @@ fn a_sleep_that_ends_by_itself_leaves_nothing_behind_for_long() {
     });
 }
 
+/// Whatever was done before something was sent again is done when the loop comes to it.
+#[test]
+fn what_is_sent_again_is_seen_again_or_was_not_yet_taken() {
+    use loom::sync::atomic::{AtomicU32, Ordering};
+    loom::model(|| {
+        let remote = Arc::new(Remote::new().unwrap());
+        let done = Arc::new(AtomicU32::new(0));
+        remote.push_once(7, 7);
+        let sender = {
+            let (remote, done) = (Arc::clone(&remote), Arc::clone(&done));
+            thread::spawn(move || {
+                done.store(1, Ordering::Relaxed);
+                remote.push_once(7, 7);
+            })
+        };
+        let mut taken = 0;
+        while done.load(Ordering::Relaxed) == 0 || taken == 0 {
+            taken += receive(&remote, 1).0.len();
+        }
+        assert!(taken <= 2);
+        sender.join().unwrap();
+    });
+}
+
 /// A second push may rely on the write that the first has only promised.
 #[test]
 fn a_push_that_finds_a_write_promised_is_seen() {

@@ -1,5 +1,4 @@
-//! A callback that is due when the main future ends. asyncio's loop makes one more turn then;
-//! `run` returns at once, so whoever wants that turn asks for it.
+//! A callback that is due when the main future ends: the loop makes one more turn then.
 
 use std::thread;
 use std::time::Duration;
@@ -18,8 +17,5 @@ async fn main_task() {
 }
 
 fn main() {
-    riata::run(async {
-        main_task().await;
-        riata::sleep(Duration::from_millis(1)).await;
-    });
+    riata::run(main_task());
 }

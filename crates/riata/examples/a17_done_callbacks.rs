@@ -18,8 +18,6 @@ async fn main_task(future: riata::Future<&'static str>) -> Result<(), riata::Inv
     register_callbacks(&future).await;
     println!("setting result of future");
     future.set_result("the result")?;
-    // asyncio's loop makes this one more turn by itself when its future is done.
-    riata::yield_now().await;
     Ok(())
 }
 

@@ -6,12 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use riata_engine::TimerKey;
-
 use crate::context;
-use crate::error::panic_message;
+use crate::exception::{ExceptionContext, call_exception_handler};
 use crate::host::{Job, Work};
-use crate::time::Time;
+use crate::panic::Panic;
+use crate::time::{Time, Timer};
 
 /// A call that waits for its turn.
 pub(crate) struct Callback {
@@ -34,11 +33,13 @@ impl Callback {
     }
 }
 
-/// Calls `f`; a panic is logged, as asyncio logs an exception in a callback.
+/// Calls `f`; the loop's exception handler hears of a panic, in asyncio's words.
 pub(crate) fn guard(f: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
-        let text = panic_message(payload.as_ref()).unwrap_or("..");
-        log::error!("Exception in callback: {text}");
+        call_exception_handler(&ExceptionContext {
+            exception: Some(&Panic::new(payload)),
+            ..ExceptionContext::new("Exception in callback")
+        });
     }
 }
 
@@ -69,7 +70,7 @@ pub(crate) fn schedule(f: impl FnOnce() + 'static) {
 #[derive(Clone)]
 pub struct CallHandle {
     callback: Rc<Callback>,
-    timer: Option<(TimerKey, Time)>,
+    timer: Option<(Timer, Time)>,
 }
 
 impl CallHandle {
@@ -87,9 +88,8 @@ impl CallHandle {
             return;
         }
         self.callback.cancelled.set(true);
-        if let Some((timer, _)) = self.timer {
-            let job = context::try_with(|guests| guests.host().cancel_timer(timer));
-            drop(job);
+        if let Some((timer, _)) = &self.timer {
+            timer.cancel();
         }
         let f = self.callback.f.take();
         drop(f);
@@ -113,7 +113,7 @@ impl CallHandle {
     /// });
     /// ```
     pub fn when(&self) -> Option<Time> {
-        self.timer.map(|(_, deadline)| deadline)
+        self.timer.as_ref().map(|&(_, deadline)| deadline)
     }
 }
 
@@ -133,7 +133,7 @@ impl fmt::Debug for CallHandle {
 
 /// Calls `f` in the loop's next turn, after everything that is ready now.
 ///
-/// A panic in `f` is logged and the loop goes on.
+/// A panic in `f` goes to the [exception handler](crate::set_exception_handler), and the loop goes on.
 ///
 /// # Panics
 ///
@@ -190,7 +190,7 @@ pub fn call_later(delay: Duration, f: impl FnOnce() + 'static) -> CallHandle {
 pub fn call_at(when: Time, f: impl FnOnce() + 'static) -> CallHandle {
     let callback = call(f);
     let job = Job(Work::Call(Rc::clone(&callback)));
-    let timer = context::with(|guests| guests.host().start_timer(when.0, job));
+    let timer = context::with(|guests| Timer::start(guests, when, job));
     CallHandle {
         callback,
         timer: Some((timer, when)),

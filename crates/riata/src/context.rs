@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::ptr;
 use std::rc::Rc;
 
+use crate::exception::ExceptionHandler;
 use crate::handle::{Handle, registry};
 use crate::host::{Content, Host, Job, Parcel, Work};
 use crate::task::{Key, Step, Table, Task, new_task};
@@ -33,6 +34,8 @@ pub struct Guests {
     busy_elsewhere: Cell<usize>,
     /// Counts tasks, for their names.
     counter: Cell<u64>,
+    /// Who hears of what nobody else is told; `None`: the log.
+    pub(crate) exception_handler: RefCell<Option<ExceptionHandler>>,
     /// Threads for what blocks, once there is any.
     pub(crate) executor: RefCell<Option<Pool>>,
 }
@@ -54,6 +57,7 @@ impl Guests {
             closed: Cell::new(false),
             busy_elsewhere: Cell::new(0),
             counter: Cell::new(0),
+            exception_handler: RefCell::new(None),
             executor: RefCell::new(None),
         })
     }

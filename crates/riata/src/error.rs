@@ -1,8 +1,10 @@
 //! How a task, a run or a loop ends other than well.
 
-use std::any::Any;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
+
+use crate::panic::Panic;
 
 /// That something was cancelled, and the message given, if any.
 ///
@@ -62,8 +64,11 @@ impl std::error::Error for Cancelled {}
 pub enum TaskError {
     /// It was cancelled.
     Cancelled(Cancelled),
-    /// It panicked, with this payload.
-    Panicked(Box<dyn Any + Send>),
+    /// It panicked.
+    Panicked(Panic),
+    /// A call for a thread was not made, since no thread could be started: see
+    /// [`run_in_executor`](crate::run_in_executor).
+    NotStarted(io::Error),
 }
 
 impl TaskError {
@@ -79,7 +84,7 @@ impl TaskError {
     /// Whether the task panicked.
     ///
     /// ```
-    /// assert!(riata::TaskError::Panicked(Box::new("oh")).is_panic());
+    /// assert!(riata::TaskError::from(riata::Panic::new(Box::new("oh"))).is_panic());
     /// ```
     pub fn is_panic(&self) -> bool {
         matches!(self, Self::Panicked(_))
@@ -88,30 +93,26 @@ impl TaskError {
     /// The text of the panic, if the task panicked with a text.
     ///
     /// ```
-    /// assert_eq!(riata::TaskError::Panicked(Box::new("oh")).panic_message(), Some("oh"));
+    /// let error = riata::TaskError::from(riata::Panic::new(Box::new("oh")));
+    /// assert_eq!(error.panic_message(), Some("oh"));
     /// ```
     pub fn panic_message(&self) -> Option<&str> {
         match self {
-            Self::Cancelled(_) => None,
-            Self::Panicked(payload) => panic_message(payload.as_ref()),
+            Self::Panicked(panic) => panic.message(),
+            Self::Cancelled(_) | Self::NotStarted(_) => None,
         }
     }
-}
-
-/// The text of a panic's payload, if it is a text.
-pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> Option<&str> {
-    let text = payload.downcast_ref::<&'static str>().copied();
-    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
 }
 
 impl fmt::Debug for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cancelled(cancelled) => f.debug_tuple("Cancelled").field(cancelled).finish(),
-            Self::Panicked(payload) => {
-                let text = panic_message(payload.as_ref()).unwrap_or("..");
+            Self::Panicked(panic) => {
+                let text = panic.message().unwrap_or("..");
                 f.debug_tuple("Panicked").field(&text).finish()
             }
+            Self::NotStarted(error) => f.debug_tuple("NotStarted").field(error).finish(),
         }
     }
 }
@@ -120,15 +121,46 @@ impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cancelled(cancelled) => cancelled.fmt(f),
-            Self::Panicked(payload) => match panic_message(payload.as_ref()) {
+            Self::Panicked(panic) => match panic.message() {
                 Some(text) => write!(f, "the task panicked: {text}"),
                 None => f.write_str("the task panicked"),
             },
+            // Python's words.
+            Self::NotStarted(error) => write!(f, "can't start new thread: {error}"),
         }
     }
 }
 
-impl std::error::Error for TaskError {}
+impl std::error::Error for TaskError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::NotStarted(error) => Some(error),
+            Self::Cancelled(_) | Self::Panicked(_) => None,
+        }
+    }
+}
+
+// An error crosses threads, and goes into whatever boxes errors.
+const _: () = {
+    const fn crosses_threads<T: Send + Sync + 'static>() {}
+    crosses_threads::<TaskError>();
+    crosses_threads::<RunError>();
+};
+
+impl From<TaskError> for io::Error {
+    fn from(error: TaskError) -> Self {
+        match error {
+            TaskError::NotStarted(error) => error,
+            error => Self::other(error),
+        }
+    }
+}
+
+impl From<Panic> for TaskError {
+    fn from(panic: Panic) -> Self {
+        Self::Panicked(panic)
+    }
+}
 
 impl From<Cancelled> for TaskError {
     fn from(cancelled: Cancelled) -> Self {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::context;
+use crate::context::{self, Guests};
 use crate::error::LoopClosed;
 use crate::host::{Content, Parcel};
 
@@ -19,8 +19,7 @@ use crate::host::{Content, Parcel};
 /// ```
 #[derive(Clone)]
 pub struct Handle {
-    event_loop: u16,
-    /// Tells loops with the same number apart, which have it one after the other.
+    /// The loop's number, in 16 bits, and how many loops have had it.
     serial: u64,
 }
 
@@ -77,7 +76,22 @@ impl Handle {
     }
 
     pub(crate) fn event_loop(&self) -> u16 {
-        self.event_loop
+        self.serial as u16
+    }
+
+    /// Calls `f` with the loop, if it is the one of this thread now.
+    pub(crate) fn if_here<R>(&self, f: impl FnOnce(&Guests) -> R) -> Option<R> {
+        context::try_with(|guests| guests.handle().is_same(self).then(|| f(guests))).flatten()
+    }
+
+    /// Calls `f` on the loop, now or when it comes to it; not if it is closed.
+    pub(crate) fn call_there(&self, f: impl FnOnce(&Guests) + Send + 'static) {
+        let mut f = Some(f);
+        let here = self.if_here(|guests| f.take().map(|f| f(guests)));
+        if let (None, Some(f)) = (here, f) {
+            // What `f` sees to has ended with the loop.
+            let _ = self.call_soon_threadsafe(move || context::with(f));
+        }
     }
 }
 
@@ -123,14 +137,13 @@ pub(crate) mod registry {
         entry.serial += 1;
         entry.remote = Some(remote);
         Handle {
-            event_loop,
             serial: entry.serial << 16 | u64::from(event_loop),
         }
     }
 
     pub(crate) fn remove(handle: &Handle) {
         let mut loops = LOOPS.write().unwrap_or_else(PoisonError::into_inner);
-        let remote = loops[usize::from(handle.event_loop)].remote.take();
+        let remote = loops[usize::from(handle.event_loop())].remote.take();
         drop(loops);
         drop(remote);
     }
@@ -157,7 +170,7 @@ pub(crate) mod registry {
 
     pub(crate) fn send_to_if(handle: &Handle, f: impl FnOnce(&dyn RemoteHost)) -> bool {
         let loops = LOOPS.read().unwrap_or_else(PoisonError::into_inner);
-        let index = usize::from(handle.event_loop);
+        let index = usize::from(handle.event_loop());
         let Some(Entry {
             serial,
             remote: Some(remote),
@@ -165,7 +178,7 @@ pub(crate) mod registry {
         else {
             return false;
         };
-        let is_it = serial << 16 | u64::from(handle.event_loop) == handle.serial;
+        let is_it = serial << 16 | index as u64 == handle.serial;
         if is_it {
             f(&**remote);
         }

@@ -132,6 +132,17 @@ pub(crate) enum Content {
     Call(Box<dyn FnOnce() + Send>),
 }
 
+impl Parcel {
+    /// Parcels of one name may be merged: of those that wait to be opened, one will do. So a
+    /// thread that wakes a task a million times while the loop is busy fills no memory.
+    pub fn merges_as(&self) -> Option<u64> {
+        match self.0 {
+            Content::Wake(key) => Some(key.number()),
+            Content::Call(_) => None,
+        }
+    }
+}
+
 impl fmt::Debug for Parcel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {

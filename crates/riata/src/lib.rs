@@ -41,6 +41,7 @@ mod call;
 mod combine;
 mod context;
 mod error;
+mod exception;
 mod future;
 #[cfg(feature = "green")]
 pub mod green;
@@ -49,6 +50,7 @@ pub mod host;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 pub mod net;
+mod panic;
 pub mod process;
 mod runtime;
 pub mod signal;
@@ -65,16 +67,21 @@ pub use combine::{
     shield, task_group, timeout, timeout_at, try_gather, wait,
 };
 pub use error::{Cancelled, LoopClosed, RunError, TaskError};
+pub use exception::{
+    ExceptionContext, ExceptionHandler, call_exception_handler, default_exception_handler,
+    exception_handler, set_exception_handler,
+};
 pub use future::{Future, FutureError, InvalidState};
 pub use handle::Handle;
+pub use panic::Panic;
 pub use riata_engine::driver::{Interest, Readiness};
 pub use runtime::{Builder, Runtime, run};
 pub use sleep::{Sleep, YieldNow, sleep, sleep_until, yield_now};
 pub use source::{Source, Waiting};
 pub use sync::{
     Barrier, BoundedSemaphore, BrokenBarrier, Condition, Event, GetError, Items, LifoQueue, Lock,
-    LockGuard, OpenQueue, Permit, PriorityQueue, PutError, Queue, QueueShutDown, ReleasedTooOften,
-    Semaphore, TaskDoneTooOften,
+    LockGuard, OpenQueue, OwnedLockGuard, OwnedPermit, Permit, PriorityQueue, PutError, Queue,
+    QueueShutDown, ReleasedTooOften, Semaphore, TaskDoneTooOften,
 };
 pub use task::{CatchCancel, Raise, Task, TaskRef, all_tasks, catch_cancel, current_task, spawn};
 pub use threads::{Executed, RemoteTask, run_in_executor};

@@ -4,11 +4,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use riata_engine::TimerKey;
-
 use crate::context;
 use crate::host::Job;
-use crate::time::Time;
+use crate::time::{Time, Timer};
 
 /// Waits for `delay`, counted from this call. Zero gives others a turn, as
 /// [`yield_now`] does.
@@ -68,7 +66,7 @@ enum State {
     /// Others have their turn.
     Yielded,
     /// The timer, and whom it wakes.
-    Started(TimerKey, Waker),
+    Started(Timer, Waker),
     Done,
 }
 
@@ -84,10 +82,7 @@ impl Sleep {
     }
 
     fn start(&mut self, waker: &Waker) -> Poll<()> {
-        let timer = context::with(|guests| {
-            let host = guests.host();
-            host.start_timer(self.deadline.0, Job::wake(waker))
-        });
+        let timer = context::with(|guests| Timer::start(guests, self.deadline, Job::wake(waker)));
         self.state = State::Started(timer, waker.clone());
         Poll::Pending
     }
@@ -107,17 +102,18 @@ impl Future for Sleep {
                 }
                 self.start(waker)
             }
-            &State::Started(timer, ref owner) => {
-                if context::with(|guests| guests.host().is_pending(timer)) {
-                    if owner.will_wake(waker) {
-                        return Poll::Pending;
-                    }
-                    self.cancel();
-                    return self.start(waker);
+            State::Started(timer, owner) => match timer.is_pending() {
+                Some(true) if owner.will_wake(waker) => Poll::Pending,
+                Some(false) => {
+                    self.state = State::Done;
+                    Poll::Ready(())
                 }
-                self.state = State::Done;
-                Poll::Ready(())
-            }
+                // Another is to be woken, or another loop has it now.
+                Some(true) | None => {
+                    self.cancel();
+                    self.start(waker)
+                }
+            },
             State::Yielded | State::Done => {
                 self.state = State::Done;
                 Poll::Ready(())
@@ -128,9 +124,8 @@ impl Future for Sleep {
 
 impl Sleep {
     fn cancel(&mut self) {
-        if let State::Started(timer, _) = self.state {
-            let job = context::try_with(|guests| guests.host().cancel_timer(timer));
-            drop(job);
+        if let State::Started(timer, _) = &self.state {
+            timer.cancel();
         }
     }
 }

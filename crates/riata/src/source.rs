@@ -51,12 +51,16 @@ struct State {
     interest: Cell<Interest>,
     sides: RefCell<[Waiters; 2]>,
     next: Cell<u64>,
-    handle: Handle,
+    home: Handle,
 }
 
 impl State {
     /// Asks the kernel about one side, if it is not asked already.
     fn ask(&self, guests: &Guests, side: Side) -> io::Result<()> {
+        if !guests.handle().is_same(&self.home) {
+            // asyncio's words.
+            return Err(io::Error::other("attached to a different loop"));
+        }
         let interest = self.interest.get().union(side.interest());
         self.set_interest(guests, interest)
     }
@@ -178,7 +182,7 @@ impl<T: AsFd> Source<T> {
                 interest: Cell::new(Interest::NONE),
                 sides: RefCell::new([hopeful(), hopeful()]),
                 next: Cell::new(0),
-                handle: guests.handle().clone(),
+                home: guests.handle().clone(),
             });
             let watcher = Watcher(Rc::clone(&state));
             let key = guests.host().watch(fd, Interest::NONE, watcher)?;
@@ -433,11 +437,10 @@ impl<T: AsFd> Source<T> {
         let Some(key) = self.state.key.take() else {
             return;
         };
-        let watcher = context::try_with(|guests| {
-            let is_ours = guests.handle().is_same(&self.state.handle);
-            is_ours.then(|| guests.host().unwatch(key)).flatten()
+        self.state.home.call_there(move |guests| {
+            let watcher = guests.host().unwatch(key);
+            drop(watcher);
         });
-        drop(watcher);
     }
 }
 

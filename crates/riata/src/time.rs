@@ -3,9 +3,11 @@
 use std::ops::{Add, AddAssign, Sub};
 use std::time::Duration;
 
-use riata_engine::Nanos;
+use riata_engine::{Nanos, TimerKey};
 
-use crate::context;
+use crate::context::{self, Guests};
+use crate::handle::Handle;
+use crate::host::Job;
 
 /// A point in time on the loop's clock, to the nanosecond.
 ///
@@ -74,6 +76,44 @@ impl Time {
     /// ```
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0).0)
+    }
+}
+
+/// A timer, and the loop that it is of: not always the one that runs when it is asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Timer {
+    key: TimerKey,
+    home: Handle,
+}
+
+impl Timer {
+    pub(crate) fn start(guests: &Guests, deadline: Time, job: Job) -> Self {
+        Self {
+            key: guests.host().start_timer(deadline.0, job),
+            home: guests.handle().clone(),
+        }
+    }
+
+    /// Whether it has neither come due nor been cancelled; `None` if this thread's loop is
+    /// another.
+    ///
+    /// # Panics
+    ///
+    /// Outside a running loop.
+    pub(crate) fn is_pending(&self) -> Option<bool> {
+        context::with(|guests| {
+            let is_here = guests.handle().is_same(&self.home);
+            is_here.then(|| guests.host().is_pending(self.key))
+        })
+    }
+
+    /// Sees to it that its job is not run.
+    pub(crate) fn cancel(&self) {
+        let key = self.key;
+        self.home.call_there(move |guests| {
+            let job = guests.host().cancel_timer(key);
+            drop(job);
+        });
     }
 }
 

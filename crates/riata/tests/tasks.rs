@@ -339,3 +339,43 @@ fn many_tasks_end_at_once() {
         assert_eq!(sum, 49_995_000);
     });
 }
+
+#[test]
+fn uncancel_counts_down_what_cancel_counts_up() {
+    run(async {
+        let task = spawn(async {
+            let me = riata::current_task().unwrap();
+            assert!(catch_cancel(sleep(MINUTE)).await.is_err());
+            assert_eq!((me.cancelling(), me.uncancel(), me.uncancel()), (2, 1, 0));
+            assert_eq!(me.uncancel(), 0);
+            sleep(MINUTE).await;
+            5
+        });
+        yield_now().await;
+        assert!(task.cancel() && task.cancel());
+        assert_eq!(task.await.unwrap(), 5);
+    });
+}
+
+#[test]
+fn a_cancellation_that_was_taken_back_before_it_came_does_not_come() {
+    run(async {
+        let task = spawn(async {
+            sleep(MINUTE).await;
+            5
+        });
+        yield_now().await;
+        assert!(task.cancel_with_message("no") && task.uncancel() == 0);
+        assert_eq!(task.cancelling(), 0);
+        assert_eq!(task.await.unwrap(), 5);
+    });
+}
+
+#[test]
+fn an_error_of_a_task_goes_wherever_errors_go() {
+    fn load() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        run(async { spawn(async { panic!("oh") as () }).await })?;
+        Ok(())
+    }
+    assert_eq!(load().unwrap_err().to_string(), "the task panicked: oh");
+}

@@ -180,3 +180,60 @@ fn the_virtual_clock_stands_while_a_thread_works() {
         assert_eq!(riata::time().as_secs_f64(), 60.0);
     });
 }
+
+#[test]
+fn wakes_that_one_more_would_add_nothing_to_do_not_pile_up() {
+    let polls = Rc::new(Cell::new(0));
+    let count = Rc::clone(&polls);
+    riata::run(async move {
+        let task = riata::spawn(async move {
+            let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
+            // The loop is busy, here, while another thread wakes it.
+            let thread = std::thread::spawn(move || (0..1000).for_each(|_| waker.wake_by_ref()));
+            thread.join().unwrap();
+            poll_fn(|_| {
+                count.set(count.get() + 1);
+                if count.get() > 1 {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                }
+            })
+            .await;
+        });
+        task.await.unwrap();
+        riata::yield_now().await;
+    });
+    assert_eq!(polls.get(), 2);
+}
+
+#[test]
+fn a_call_for_which_there_is_no_thread_is_an_error() {
+    // With so little room for new memory no thread gets its stack.
+    const CHILD: &str = "RIATA_TEST_NO_THREADS";
+    if std::env::var_os(CHILD).is_none() {
+        let program = std::env::current_exe().unwrap();
+        let name = "a_call_for_which_there_is_no_thread_is_an_error";
+        let status = std::process::Command::new(program)
+            .args([name, "--exact", "--test-threads=1", "--nocapture"])
+            .env(CHILD, "1")
+            .status();
+        return assert!(status.unwrap().success());
+    }
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    riata::run(async {
+        let before = getrlimit(Resource::As);
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+        let pages: u64 = statm.split(' ').next().unwrap().parse().unwrap();
+        let room = Rlimit {
+            current: Some(pages * 4096 + (1 << 20)),
+            ..before
+        };
+        setrlimit(Resource::As, room).unwrap();
+        let error = run_in_executor(|| 1).await.unwrap_err();
+        assert!(matches!(error, riata::TaskError::NotStarted(_)), "{error}");
+        assert!(error.to_string().starts_with("can't start new thread: "));
+        setrlimit(Resource::As, before).unwrap();
+        assert_eq!(run_in_executor(|| 1).await.unwrap(), 1);
+    });
+}

@@ -24,7 +24,7 @@
 //! `tests/remote_loom.rs` tries every interleaving:
 //! `RUSTFLAGS="--cfg loom" cargo test -p riata-engine --release --test remote_loom`.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 #[cfg(not(loom))]
 use std::sync::{
@@ -63,6 +63,8 @@ pub struct Remote<T: Send> {
 #[derive(Debug)]
 struct State<T> {
     queue: VecDeque<T>,
+    /// What is in the queue by `push_once`.
+    once: HashSet<u64>,
     /// The loop sleeps or is about to.
     sleeping: bool,
     /// The notifier was written to, or is about to be, and not drained.
@@ -91,6 +93,7 @@ impl<T: Send> Remote<T> {
         Ok(Self {
             state: Mutex::new(State {
                 queue: VecDeque::new(),
+                once: HashSet::new(),
                 sleeping: false,
                 notified: false,
                 wake_asked: false,
@@ -103,6 +106,19 @@ impl<T: Send> Remote<T> {
     /// Sends `item` to the loop, from any thread, and wakes it if it sleeps.
     pub fn push(&self, item: T) {
         let mut state = self.lock();
+        state.queue.push_back(item);
+        self.pending.store(true, Ordering::Release);
+        self.notify(state);
+    }
+
+    /// As [`push`](Self::push), unless something of this `name` is queued already: what need be
+    /// done only once does not pile up, however often and from wherever it is sent.
+    pub fn push_once(&self, name: u64, item: T) {
+        let mut state = self.lock();
+        if !state.once.insert(name) {
+            drop(state);
+            return drop(item);
+        }
         state.queue.push_back(item);
         self.pending.store(true, Ordering::Release);
         self.notify(state);
@@ -125,6 +141,9 @@ impl<T: Send> Remote<T> {
         let mut state = self.lock();
         self.pending.store(false, Ordering::Relaxed);
         let taken = state.queue.len();
+        if !state.once.is_empty() {
+            state.once.clear();
+        }
         if out.is_empty() {
             std::mem::swap(&mut state.queue, out);
         } else {

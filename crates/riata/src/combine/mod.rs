@@ -14,8 +14,6 @@ pub use shield::{Shield, shield};
 pub use timeout::{Elapsed, timeout, timeout_at};
 pub use wait::{Wait, Waited, wait};
 
-use std::panic::resume_unwind;
-
 use crate::error::TaskError;
 
 /// What a task that was spawned for its awaiter gives it: a panic goes on there, and a
@@ -23,7 +21,9 @@ use crate::error::TaskError;
 async fn inherit<T>(result: Result<T, TaskError>) -> T {
     match result {
         Ok(output) => output,
-        Err(TaskError::Panicked(payload)) => resume_unwind(payload),
+        Err(TaskError::Panicked(panic)) => panic.resume(),
         Err(TaskError::Cancelled(cancelled)) => cancelled.raise().await,
+        // That is said of a call for a thread, and never of a task.
+        Err(error @ TaskError::NotStarted(_)) => panic!("{error}"),
     }
 }

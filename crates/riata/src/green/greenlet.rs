@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -31,7 +30,7 @@ use crate::task::{TaskRef, current_task};
 pub fn run<T: 'static>(f: impl FnOnce() -> T + 'static) -> T {
     match crate::run(async { spawn(f).await }) {
         Ok(value) => value,
-        Err(TaskError::Panicked(payload)) => resume_unwind(payload),
+        Err(TaskError::Panicked(panic)) => panic.resume(),
         Err(error) => panic!("{error}"),
     }
 }

@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use crate::error::{TaskError, panic_message};
+use crate::error::TaskError;
+use crate::exception::{ExceptionContext, call_exception_handler};
 
 /// Shared by a greenlet and its handle.
 pub(super) struct Life<T> {
@@ -95,9 +96,11 @@ impl<T> Life<T> {
 
 impl<T> Drop for Life<T> {
     fn drop(&mut self) {
-        if let Some(Err(TaskError::Panicked(payload))) = self.result.get_mut() {
-            let text = panic_message(payload.as_ref()).unwrap_or("..");
-            log::error!("Greenlet exception was never retrieved: {text}");
+        if let Some(Err(TaskError::Panicked(panic))) = self.result.get_mut() {
+            call_exception_handler(&ExceptionContext {
+                exception: Some(panic),
+                ..ExceptionContext::new("Greenlet exception was never retrieved")
+            });
         }
     }
 }

@@ -131,12 +131,8 @@ impl TcpStream {
     /// ```
     pub fn connect_host(host: &str, port: u16) -> io::Result<Self> {
         let name = (String::from(host), port);
-        let look_up = async {
-            let addresses = run_in_executor(move || name.to_socket_addrs().map(Vec::from_iter));
-            addresses
-                .await
-                .map_err(|error| io::Error::other(error.to_string()))?
-        };
+        let look_up =
+            async { run_in_executor(move || name.to_socket_addrs().map(Vec::from_iter)).await? };
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
         for address in block_on(None, look_up)? {
             match Self::connect(address) {

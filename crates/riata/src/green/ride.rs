@@ -13,7 +13,8 @@ use corosensei::{Coroutine, CoroutineResult};
 use super::life::Life;
 use super::stacks;
 use super::strand::{Kill, Strand};
-use crate::error::{Cancelled, TaskError};
+use crate::error::Cancelled;
+use crate::panic::Panic;
 
 /// What a greenlet's function returned, or the payload it was unwound with.
 type Ending<T> = Result<T, Box<dyn Any + Send>>;
@@ -66,7 +67,7 @@ impl<F, T> Ride<F, T> {
             if payload.is::<Kill>() {
                 Cancelled::default().into()
             } else {
-                TaskError::Panicked(payload)
+                Panic::new(payload).into()
             }
         }));
     }

@@ -126,9 +126,7 @@ pub async fn lookup_host(host: impl ToSocketAddrs) -> io::Result<Vec<SocketAddr>
                 let found = std::net::ToSocketAddrs::to_socket_addrs(&(name, port))?;
                 io::Result::Ok(found.collect())
             };
-            // It fails otherwise only if the loop closes.
-            let answer = run_in_executor(ask).await;
-            answer.map_err(|error| io::Error::other(error.to_string()))??
+            run_in_executor(ask).await??
         }
     };
     if found.is_empty() {

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +14,8 @@ use crate::host::{Host, Interest, Job, Parcel, Readiness, RemoteHost, WatchKey, 
 use crate::task::TaskRef;
 use crate::time::nanos;
 
-/// How many jobs run, at most about, between two looks at descriptors and timers. A poll
-/// costs as much as several task steps; tokio looks every 61.
+/// How many jobs run, at most about, between two polls of a loop that watches nothing but its
+/// own notifier. A poll costs as much as several task steps.
 const JOBS_BETWEEN_POLLS: usize = 61;
 
 #[derive(Clone, Debug)]
@@ -47,7 +46,10 @@ pub(super) struct Core {
 
 impl RemoteHost for Remote<Parcel> {
     fn send(&self, parcel: Parcel) {
-        self.push(parcel);
+        match parcel.merges_as() {
+            Some(name) => self.push_once(name, parcel),
+            None => self.push(parcel),
+        }
     }
 }
 
@@ -92,36 +94,34 @@ impl Core {
         }
     }
 
-    /// One turn: waits if nothing is ready, and runs what is. After each job `after_job` says
-    /// whether to stop.
+    /// One turn: waits if nothing is ready, and runs what is, with `after_job` after each.
     ///
     /// # Errors
     ///
     /// What the kernel says to a poll, other than that a signal came.
-    pub(super) fn turn(
-        &self,
-        guests: &Guests,
-        mut after_job: impl FnMut() -> bool,
-    ) -> Result<ControlFlow<()>> {
+    pub(super) fn turn(&self, guests: &Guests, mut after_job: impl FnMut()) -> Result<()> {
         self.receive(guests);
         let is_idle = self.ready.borrow().is_empty();
-        if is_idle || self.jobs_since_poll.get() >= JOBS_BETWEEN_POLLS {
+        // As asyncio does, each turn looks at what the program watches. If that is nothing, a
+        // poll could tell nothing but that a signal came.
+        let is_watching = self.registry.borrow().len() > 1;
+        if is_idle || is_watching || self.jobs_since_poll.get() >= JOBS_BETWEEN_POLLS {
             self.look(guests, is_idle)?;
+        } else {
+            self.expire(guests);
         }
         let batch = self.ready.borrow_mut().begin_batch();
         self.jobs_since_poll.set(self.jobs_since_poll.get() + batch);
         loop {
             let job = self.ready.borrow_mut().pop_batch();
             let Some(job) = job else {
-                return Ok(ControlFlow::Continue(()));
+                return Ok(());
             };
             match self.options.slow_callback {
                 None => guests.run_here(job),
                 Some(limit) => self.run_timed(guests, job, limit),
             }
-            if after_job() {
-                return Ok(ControlFlow::Break(()));
-            }
+            after_job();
         }
     }
 

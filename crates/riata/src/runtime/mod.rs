@@ -5,13 +5,13 @@ mod core;
 mod root;
 
 use std::io;
-use std::panic::resume_unwind;
 use std::rc::Rc;
 
 pub use builder::Builder;
 
 use crate::context::{self, Guests};
 use crate::error::{RunError, TaskError};
+use crate::exception::ExceptionHandler;
 use crate::handle::Handle;
 use crate::task::{Task, TaskRef};
 use core::Core;
@@ -100,6 +100,18 @@ impl Runtime {
         self.guests.handle().clone()
     }
 
+    /// As [`set_exception_handler`](crate::set_exception_handler), whether the loop runs or not.
+    ///
+    /// ```
+    /// let mut runtime = riata::Runtime::new().unwrap();
+    /// runtime.set_exception_handler(Some(std::rc::Rc::new(|context| eprintln!("{context}"))));
+    /// runtime.run(async {});
+    /// ```
+    pub fn set_exception_handler(&self, handler: Option<ExceptionHandler>) {
+        let old = self.guests.exception_handler.replace(handler);
+        drop(old);
+    }
+
     /// Spawns a task, to run when the loop does.
     ///
     /// ```
@@ -125,12 +137,13 @@ impl Runtime {
     pub fn run<F: Future>(&mut self, future: F) -> F::Output {
         match self.try_run(future) {
             Ok(output) => output,
-            Err(RunError::Task(TaskError::Panicked(payload))) => resume_unwind(payload),
+            Err(RunError::Task(TaskError::Panicked(panic))) => panic.resume(),
             Err(error) => panic!("{error}"),
         }
     }
 
-    /// Runs the loop until `future` is done.
+    /// Runs the loop until `future` is done, and then, as asyncio does, the turn that it was done
+    /// in and one more: callbacks of what ended with it are called.
     ///
     /// # Errors
     ///
@@ -153,13 +166,13 @@ impl Runtime {
         let mut future = std::pin::pin!(crate::task::Stage::Future(future));
         self.guests.enter(|| {
             let _guard = root.enroll(&self.guests);
-            loop {
+            while !root.has_stopped() {
                 let turn = self.core.turn(&self.guests, || {
-                    root.take_ready() && root.drive(future.as_mut(), &self.guests).is_done()
+                    if root.take_ready() {
+                        root.drive(future.as_mut(), &self.guests);
+                    }
                 });
-                if turn.map_err(RunError::Os)?.is_break() {
-                    break;
-                }
+                turn.map_err(RunError::Os)?;
             }
             match future.as_mut().take() {
                 Some(result) => result.map_err(RunError::Task),
@@ -196,7 +209,7 @@ impl Runtime {
                 TaskRef::new(task).cancel();
             }
             while !self.guests.is_empty() {
-                let _ = self.core.turn(&self.guests, || false)?;
+                self.core.turn(&self.guests, || ())?;
             }
             Ok(())
         })

@@ -6,12 +6,15 @@ use std::rc::Rc;
 
 use crate::context::Guests;
 use crate::host::{Job, Work};
+use crate::panic::Panic;
 use crate::task::{Header, Progress, Stage, Step, announce};
 
 pub(super) struct Root {
     header: Header,
     /// Its turn has come: `run` is to poll the future.
     ready: Cell<bool>,
+    /// `run` ends with this turn.
+    stopped: Cell<bool>,
 }
 
 /// Takes the root out of the table when `run` ends, however it does.
@@ -22,6 +25,7 @@ impl Root {
         Rc::new(Self {
             header: Header::new(guests.next_number()),
             ready: Cell::new(false),
+            stopped: Cell::new(false),
         })
     }
 
@@ -36,17 +40,20 @@ impl Root {
         self.ready.take()
     }
 
-    pub(super) fn drive<F: Future>(
-        self: &Rc<Self>,
-        future: Pin<&mut Stage<F>>,
-        guests: &Guests,
-    ) -> Progress {
+    pub(super) fn has_stopped(&self) -> bool {
+        self.stopped.get()
+    }
+
+    /// Polls the future. When it is done the loop is to stop by a callback, in the next turn, as
+    /// asyncio's does.
+    pub(super) fn drive<F: Future>(self: &Rc<Self>, future: Pin<&mut Stage<F>>, guests: &Guests) {
         let progress = guests.as_current(self.header.key(), || future.drive(&self.header, guests));
         if progress.is_done() {
             let shared = Rc::clone(self);
+            crate::call::schedule(move || shared.stopped.set(true));
+            let shared = Rc::clone(self);
             announce(shared);
         }
-        progress
     }
 }
 
@@ -58,6 +65,11 @@ impl Step for Root {
     fn step(self: Rc<Self>, _: &Guests) -> Progress {
         self.ready.set(true);
         Progress::Waiting
+    }
+
+    fn take_panic(&self) -> Option<Panic> {
+        // Its result is `run`'s.
+        None
     }
 
     fn abandon(self: Rc<Self>) {

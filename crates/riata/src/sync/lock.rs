@@ -1,8 +1,9 @@
 //! One at a time.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::UnsafeCell;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::rc::Rc;
 
 use super::permits::Permits;
 
@@ -29,7 +30,8 @@ use super::permits::Permits;
 /// ```
 pub struct Lock<T = ()> {
     permits: Permits,
-    value: RefCell<T>,
+    /// Whose permit it is has it.
+    value: UnsafeCell<T>,
 }
 
 impl<T> Lock<T> {
@@ -41,7 +43,7 @@ impl<T> Lock<T> {
     pub const fn new(value: T) -> Self {
         Self {
             permits: Permits::new(1),
-            value: RefCell::new(value),
+            value: UnsafeCell::new(value),
         }
     }
 
@@ -53,7 +55,26 @@ impl<T> Lock<T> {
     pub async fn acquire(&self) -> LockGuard<'_, T> {
         // Nobody refuses: the result says only that it is our turn.
         let _ = self.permits.take().await;
-        self.guard()
+        LockGuard { lock: self }
+    }
+
+    /// As [`acquire`](Self::acquire), with a guard that borrows nothing: it can go into a callback,
+    /// or wherever `'static` is asked for.
+    ///
+    /// ```
+    /// use std::{rc::Rc, time::Duration};
+    /// riata::run(async {
+    ///     let lock = Rc::new(riata::Lock::new(()));
+    ///     let guard = lock.clone().acquire_owned().await;
+    ///     riata::call_later(Duration::from_millis(1), move || drop(guard));
+    ///     assert!(lock.is_locked());
+    ///     lock.acquire().await;
+    /// });
+    /// ```
+    pub async fn acquire_owned(self: Rc<Self>) -> OwnedLockGuard<T> {
+        // As above.
+        let _ = self.permits.take().await;
+        OwnedLockGuard { lock: self }
     }
 
     /// Acquires the lock if nobody holds it.
@@ -64,7 +85,7 @@ impl<T> Lock<T> {
     /// assert!(guard.is_some() && lock.try_acquire().is_none());
     /// ```
     pub fn try_acquire(&self) -> Option<LockGuard<'_, T>> {
-        self.permits.try_take().then(|| self.guard())
+        self.permits.try_take().then(|| LockGuard { lock: self })
     }
 
     /// Whether somebody holds the lock.
@@ -87,11 +108,23 @@ impl<T> Lock<T> {
         self.value.into_inner()
     }
 
-    fn guard(&self) -> LockGuard<'_, T> {
-        LockGuard {
-            value: Some(self.value.borrow_mut()),
-            lock: self,
-        }
+    /// # Safety
+    ///
+    /// To be called by the guard that has the permit, for a reference that lives no longer than
+    /// its own borrow.
+    #[allow(unsafe_code)]
+    unsafe fn value(&self) -> &T {
+        // SAFETY: R4.
+        unsafe { &*self.value.get() }
+    }
+
+    /// # Safety
+    ///
+    /// As [`value`](Self::value), and the guard is borrowed mutably.
+    #[allow(unsafe_code, clippy::mut_from_ref)]
+    unsafe fn value_mut(&self) -> &mut T {
+        // SAFETY: R4.
+        unsafe { &mut *self.value.get() }
     }
 }
 
@@ -122,8 +155,6 @@ impl<T> fmt::Debug for Lock<T> {
 /// ```
 #[must_use = "a lock whose guard is dropped is released"]
 pub struct LockGuard<'a, T> {
-    /// Present until the guard is dropped.
-    value: Option<RefMut<'a, T>>,
     lock: &'a Lock<T>,
 }
 
@@ -133,30 +164,77 @@ impl<'a, T> LockGuard<'a, T> {
     }
 }
 
+/// A lock that is held, until this is dropped, and kept alive: see [`Lock::acquire_owned`].
+///
+/// ```
+/// use std::rc::Rc;
+/// riata::run(async {
+///     let mut guard: riata::OwnedLockGuard<i32> =
+///         Rc::new(riata::Lock::new(1)).acquire_owned().await;
+///     *guard += 1;
+///     assert_eq!(*guard, 2);
+/// });
+/// ```
+#[must_use = "a lock whose guard is dropped is released"]
+pub struct OwnedLockGuard<T> {
+    lock: Rc<Lock<T>>,
+}
+
 impl<T> Deref for LockGuard<'_, T> {
     type Target = T;
 
-    #[allow(clippy::expect_used)]
+    #[allow(unsafe_code)]
     fn deref(&self) -> &T {
-        self.value.as_ref().expect("taken only by drop")
+        // SAFETY: R4. A guard has the permit for as long as it lives.
+        unsafe { self.lock.value() }
     }
 }
 
 impl<T> DerefMut for LockGuard<'_, T> {
-    #[allow(clippy::expect_used)]
+    #[allow(unsafe_code)]
     fn deref_mut(&mut self) -> &mut T {
-        self.value.as_mut().expect("taken only by drop")
+        // SAFETY: R4. As above, and it is borrowed mutably.
+        unsafe { self.lock.value_mut() }
+    }
+}
+
+impl<T> Deref for OwnedLockGuard<T> {
+    type Target = T;
+
+    #[allow(unsafe_code)]
+    fn deref(&self) -> &T {
+        // SAFETY: R4. A guard has the permit for as long as it lives.
+        unsafe { self.lock.value() }
+    }
+}
+
+impl<T> DerefMut for OwnedLockGuard<T> {
+    #[allow(unsafe_code)]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: R4. As above, and it is borrowed mutably.
+        unsafe { self.lock.value_mut() }
     }
 }
 
 impl<T> Drop for LockGuard<'_, T> {
     fn drop(&mut self) {
-        self.value = None;
+        self.lock.permits.give();
+    }
+}
+
+impl<T> Drop for OwnedLockGuard<T> {
+    fn drop(&mut self) {
         self.lock.permits.give();
     }
 }
 
 impl<T: fmt::Debug> fmt::Debug for LockGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for OwnedLockGuard<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
     }

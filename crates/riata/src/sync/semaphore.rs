@@ -1,6 +1,7 @@
 //! So many at a time.
 
 use std::fmt;
+use std::rc::Rc;
 
 use super::permits::Permits;
 
@@ -49,6 +50,23 @@ impl Semaphore {
         Permit {
             permits: &self.permits,
         }
+    }
+
+    /// As [`acquire`](Self::acquire), with a permit that borrows nothing.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// riata::run(async {
+    ///     let semaphore = Rc::new(riata::Semaphore::new(1));
+    ///     let permit = semaphore.clone().acquire_owned().await;
+    ///     riata::call_soon(move || drop(permit));
+    ///     semaphore.acquire().await.forget();
+    /// });
+    /// ```
+    pub async fn acquire_owned(self: Rc<Self>) -> OwnedPermit {
+        // As above.
+        let _ = self.permits.take().await;
+        OwnedPermit { semaphore: self }
     }
 
     /// Lowers the count if it is not zero.
@@ -138,6 +156,35 @@ impl Drop for Permit<'_> {
 impl fmt::Debug for Permit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Permit")
+    }
+}
+
+/// A place that a semaphore gave, until this is dropped, which keeps the semaphore alive: see
+/// [`Semaphore::acquire_owned`].
+///
+/// ```
+/// use std::rc::Rc;
+/// riata::run(async {
+///     let semaphore = Rc::new(riata::Semaphore::new(1));
+///     let permit: riata::OwnedPermit = semaphore.clone().acquire_owned().await;
+///     drop(permit);
+///     assert_eq!(semaphore.available(), 1);
+/// });
+/// ```
+#[must_use = "a permit that is dropped is given back"]
+pub struct OwnedPermit {
+    semaphore: Rc<Semaphore>,
+}
+
+impl Drop for OwnedPermit {
+    fn drop(&mut self) {
+        self.semaphore.release();
+    }
+}
+
+impl fmt::Debug for OwnedPermit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OwnedPermit")
     }
 }
 

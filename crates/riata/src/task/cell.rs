@@ -11,6 +11,8 @@ use super::header::{Header, flag};
 use super::refs::TaskRef;
 use crate::context::Guests;
 use crate::error::{Cancelled, TaskError};
+use crate::exception::{ExceptionContext, call_exception_handler};
+use crate::panic::Panic;
 
 /// What became of a task by one step.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -37,6 +39,9 @@ pub(crate) trait Step {
 
     /// Drops the future, the loop being closed, and makes the task cancelled.
     fn abandon(self: Rc<Self>);
+
+    /// Takes the result if it is a panic.
+    fn take_panic(&self) -> Option<Panic>;
 }
 
 /// A task whose result is a `T`.
@@ -86,7 +91,7 @@ impl<F: Future> Stage<F> {
             // As in asyncio: a task that was cancelled while it ran to its end is cancelled.
             Ok(Poll::Ready(_)) if header.has(flag::CANCEL_ASKED) => self.cancel(header, guests),
             Ok(Poll::Ready(output)) => self.finish(Ok(output)),
-            Err(payload) => self.finish(Err(TaskError::Panicked(payload))),
+            Err(payload) => self.finish(Err(Panic::new(payload).into())),
         }
     }
 
@@ -100,7 +105,7 @@ impl<F: Future> Stage<F> {
     fn finish(mut self: Pin<&mut Self>, result: Result<F::Output, TaskError>) -> Progress {
         let dropped = catch_unwind(AssertUnwindSafe(|| self.as_mut().set(Self::Result(result))));
         if let Err(payload) = dropped {
-            self.set(Self::Result(Err(TaskError::Panicked(payload))));
+            self.set(Self::Result(Err(Panic::new(payload).into())));
         }
         Progress::Done
     }
@@ -129,6 +134,15 @@ impl<F: Future> Stage<F> {
     }
 }
 
+/// Tells the exception handler of a panic that nobody will retrieve.
+pub(crate) fn report(panic: &Panic, task: TaskRef) {
+    call_exception_handler(&ExceptionContext {
+        exception: Some(panic),
+        task: Some(task),
+        ..ExceptionContext::new("Task exception was never retrieved")
+    });
+}
+
 /// Wakes who awaits a task that is done now, and schedules its callbacks.
 pub(crate) fn announce(task: Rc<dyn Step>) {
     let header = task.header();
@@ -137,6 +151,12 @@ pub(crate) fn announce(task: Rc<dyn Step>) {
     for callback in header.take_callbacks() {
         let task = TaskRef::new(Rc::clone(&task));
         crate::call::schedule(move || callback(&task));
+    }
+    if header.has(flag::DETACHED)
+        && let Some(panic) = task.take_panic()
+    {
+        let task = Rc::clone(&task);
+        report(&panic, TaskRef::new(task));
     }
 }
 
@@ -202,6 +222,17 @@ impl<F: Future + 'static> Step for TaskCell<F> {
         let cancelled = || Err(Cancelled::default().into());
         if self.with_stage(|stage| stage.finish(cancelled())).is_some() {
             announce(self);
+        }
+    }
+
+    fn take_panic(&self) -> Option<Panic> {
+        let result = self.with_stage(|mut stage| match &*stage {
+            Stage::Result(Err(TaskError::Panicked(_))) => stage.as_mut().take(),
+            _ => None,
+        });
+        match result.flatten() {
+            Some(Err(TaskError::Panicked(panic))) => Some(panic),
+            _ => None,
         }
     }
 }

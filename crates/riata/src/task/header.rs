@@ -26,6 +26,8 @@ pub(crate) mod flag {
     pub(crate) const STEP_AGAIN: u8 = 16;
     /// Its future or result is in use.
     pub(crate) const IN_USE: u8 = 32;
+    /// Nobody will take its result.
+    pub(crate) const DETACHED: u8 = 64;
 }
 
 /// Which of several tasks are done, in that order, and who waits for that.
@@ -59,6 +61,8 @@ pub(crate) struct Header {
     /// The how-manieth task of its loop, modulo 2^32: its name, if it has no other.
     number: u32,
     flags: Cell<u8>,
+    /// How often cancelling was asked for, less how often that was taken back.
+    cancelling: Cell<u16>,
     /// Who awaits the result.
     joiner: Cell<Option<Waker>>,
     extra: Cell<Option<Box<Extra>>>,
@@ -84,6 +88,7 @@ impl Header {
             key: Cell::new(Key::NONE),
             number: number as u32,
             flags: Cell::new(0),
+            cancelling: Cell::new(0),
             joiner: Cell::new(None),
             extra: Cell::new(None),
         }
@@ -123,6 +128,25 @@ impl Header {
             self.with_extra(|extra| extra.cancelled = cancelled);
         }
         true
+    }
+
+    pub(crate) fn cancelling(&self) -> usize {
+        self.cancelling.get().into()
+    }
+
+    /// Counts one more request to cancel.
+    pub(crate) fn count_cancel(&self) {
+        self.cancelling.set(self.cancelling.get().saturating_add(1));
+    }
+
+    /// Counts one less; with the last, what was not delivered is not going to be.
+    pub(crate) fn uncancel(&self) -> usize {
+        let left = self.cancelling.get().saturating_sub(1);
+        self.cancelling.set(left);
+        if left == 0 && self.has(flag::CANCEL_ASKED) {
+            drop(self.take_cancelled());
+        }
+        left.into()
     }
 
     /// The cancellation that was asked for, which is thereby delivered.

@@ -40,6 +40,10 @@ impl Key {
         )
     }
 
+    pub(crate) const fn number(self) -> u64 {
+        self.0
+    }
+
     pub(crate) const fn event_loop(self) -> u16 {
         (self.0 >> (SLOT_BITS + GENERATION_BITS)) as u16
     }

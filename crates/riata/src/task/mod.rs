@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 pub use catch::{CatchCancel, Raise, catch_cancel};
-pub(crate) use cell::{Progress, Stage, Step, StepTo, announce, new_task};
+pub(crate) use cell::{Progress, Stage, Step, StepTo, announce, new_task, report};
 pub(crate) use header::{Completions, Header, flag};
 pub(crate) use key::Key;
 pub use refs::{TaskRef, all_tasks, current_task};
@@ -116,6 +116,10 @@ impl<T> Task<T> {
                 sender.send(result);
             }
         });
+        let task = Rc::clone(&self.task);
+        drop(self);
+        // The callback will take its result.
+        task.header().clear(flag::DETACHED);
     }
 
     /// The task without its result, to be kept beside this.
@@ -156,6 +160,34 @@ impl<T> Task<T> {
     /// ```
     pub fn cancel_with_message(&self, message: &str) -> bool {
         self.to_ref().cancel_with_message(message)
+    }
+
+    /// How many requests to cancel the task there were that [`uncancel`](Self::uncancel) has not
+    /// taken back.
+    ///
+    /// ```
+    /// riata::run(async {
+    ///     let task = riata::spawn(std::future::pending::<()>());
+    ///     task.cancel();
+    ///     assert_eq!(task.cancelling(), 1);
+    /// });
+    /// ```
+    pub fn cancelling(&self) -> usize {
+        self.to_ref().cancelling()
+    }
+
+    /// Takes one request to cancel the task back: see [`TaskRef::uncancel`].
+    ///
+    /// ```
+    /// riata::run(async {
+    ///     let task = riata::spawn(async { 1 });
+    ///     task.cancel();
+    ///     assert_eq!(task.uncancel(), 0);
+    ///     assert_eq!(task.await.unwrap(), 1);
+    /// });
+    /// ```
+    pub fn uncancel(&self) -> usize {
+        self.to_ref().uncancel()
     }
 
     /// Whether the task has its result.
@@ -255,13 +287,12 @@ impl<T> Future for Task<T> {
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
         if self.is_done() {
-            let mut holds_panic = false;
-            self.peek(&mut |result| holds_panic = result.as_ref().is_err_and(TaskError::is_panic));
-            if holds_panic {
-                log::error!("Task exception was never retrieved: {:?}", self.to_ref());
+            if let Some(panic) = self.task.take_panic() {
+                report(&panic, self.to_ref());
             }
             return;
         }
+        self.task.header().add(flag::DETACHED);
         self.task.header().forget_joiners();
         if self.awaited.get() && context::try_with(|it| it.is_cancelling()) == Some(true) {
             self.cancel();

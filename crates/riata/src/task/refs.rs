@@ -42,7 +42,7 @@ impl TaskRef {
     /// });
     /// ```
     pub fn cancel(&self) -> bool {
-        self.cancel_by(Cancelled::default())
+        self.request(Cancelled::default())
     }
 
     /// As [`cancel`](Self::cancel), with a message for whoever awaits the task.
@@ -55,7 +55,41 @@ impl TaskRef {
     /// });
     /// ```
     pub fn cancel_with_message(&self, message: &str) -> bool {
-        self.cancel_by(Cancelled::new(message))
+        self.request(Cancelled::new(message))
+    }
+
+    fn request(&self, cancelled: Cancelled) -> bool {
+        if !self.is_done() {
+            self.task.header().count_cancel();
+        }
+        self.cancel_by(cancelled)
+    }
+
+    /// How many requests to cancel the task there were that [`uncancel`](Self::uncancel) has not
+    /// taken back.
+    ///
+    /// ```
+    /// riata::run(async { assert_eq!(riata::current_task().unwrap().cancelling(), 0) });
+    /// ```
+    pub fn cancelling(&self) -> usize {
+        self.task.header().cancelling()
+    }
+
+    /// Takes one request to cancel the task back, and says how many are left: for who caught the
+    /// cancellation that it had asked for itself. With none left, a cancellation that has not
+    /// reached the task yet does not come, as in Python since 3.13.
+    ///
+    /// ```
+    /// riata::run(async {
+    ///     let task = riata::current_task().unwrap();
+    ///     task.cancel();
+    ///     assert_eq!(task.cancelling(), 1);
+    ///     assert_eq!(task.uncancel(), 0);
+    ///     riata::yield_now().await; // goes on
+    /// });
+    /// ```
+    pub fn uncancel(&self) -> usize {
+        self.task.header().uncancel()
     }
 
     pub(crate) fn cancel_by(&self, cancelled: Cancelled) -> bool {

@@ -1,6 +1,7 @@
 //! Calls that block, on threads of the loop's own.
 
 use std::fmt;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,16 +10,18 @@ use super::pool::Pool;
 use super::shot::{Receiver, shot};
 use crate::context;
 use crate::error::{Cancelled, TaskError};
+use crate::handle::Handle;
+use crate::panic::Panic;
 
 /// Calls `f` on a thread, so that it may block, and gives what it returns.
 ///
 /// The call is queued at once. Dropping the result keeps a call that has not begun from
 /// being made; one that has cannot be stopped, and the loop's end waits for it. A panic is the
-/// result's error.
+/// result's error, and so is that no thread could be started at all.
 ///
 /// # Panics
 ///
-/// Outside a running loop, and if no thread can be started at all.
+/// Outside a running loop.
 ///
 /// ```
 /// riata::run(async {
@@ -33,20 +36,23 @@ pub fn run_in_executor<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static
         if sender.is_unwanted() {
             return;
         }
-        sender.send(catch_unwind(AssertUnwindSafe(f)).map_err(TaskError::Panicked));
+        let result = catch_unwind(AssertUnwindSafe(f));
+        sender.send(result.map_err(|payload| Panic::new(payload).into()));
     };
-    let submitted = context::with(|guests| {
-        let mut pool = guests.executor.borrow_mut();
-        pool.get_or_insert_with(Pool::new).submit(Box::new(work))
-    });
-    if let Err(error) = submitted {
-        panic!("can't start new thread: {error}");
-    }
-    context::with(|guests| guests.count_busy(1));
-    Executed {
-        receiver,
-        is_counted: true,
-    }
+    context::with(|guests| {
+        let submitted = {
+            let mut pool = guests.executor.borrow_mut();
+            pool.get_or_insert_with(Pool::new).submit(Box::new(work))
+        };
+        if submitted.is_ok() {
+            guests.count_busy(1);
+        }
+        Executed {
+            receiver,
+            counted_by: submitted.is_ok().then(|| guests.handle().clone()),
+            refused: submitted.err(),
+        }
+    })
 }
 
 /// What [`run_in_executor`] gives.
@@ -60,14 +66,16 @@ pub fn run_in_executor<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static
 #[must_use = "a call whose result is dropped may never be made"]
 pub struct Executed<T> {
     receiver: Receiver<Result<T, TaskError>>,
-    /// The loop counts a thread at work for it.
-    is_counted: bool,
+    /// The loop that counts a thread at work for it.
+    counted_by: Option<Handle>,
+    /// Why the call is not made.
+    refused: Option<io::Error>,
 }
 
 impl<T> Executed<T> {
     fn end(&mut self) {
-        if std::mem::take(&mut self.is_counted) {
-            context::try_with(|guests| guests.count_busy(-1));
+        if let Some(home) = self.counted_by.take() {
+            home.call_there(|guests| guests.count_busy(-1));
         }
     }
 }
@@ -76,6 +84,9 @@ impl<T> Future for Executed<T> {
     type Output = Result<T, TaskError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(error) = self.refused.take() {
+            return Poll::Ready(Err(TaskError::NotStarted(error)));
+        }
         let polled = self.receiver.poll(context);
         if polled.is_ready() {
             self.end();

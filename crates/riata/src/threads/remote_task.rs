@@ -30,11 +30,44 @@ impl Handle {
         F: Future + Send + 'static,
         F::Output: Send,
     {
+        self.spawn_with(move || future)
+    }
+
+    /// As [`spawn`](Self::spawn), of a future that is made on the loop's thread by `f`, and so need
+    /// not be `Send`: only `f` and the result cross threads. A panic of `f` is the task's.
+    ///
+    /// # Errors
+    ///
+    /// [`LoopClosed`].
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// riata::run(async {
+    ///     let handle = riata::Handle::current();
+    ///     let thread = move || {
+    ///         let make = || async {
+    ///             let text = Rc::new("of one thread");
+    ///             riata::yield_now().await;
+    ///             text.len()
+    ///         };
+    ///         handle.spawn_with(make).unwrap().wait().unwrap()
+    ///     };
+    ///     assert_eq!(riata::run_in_executor(thread).await.unwrap(), 13);
+    /// });
+    /// ```
+    pub fn spawn_with<F>(
+        &self,
+        f: impl FnOnce() -> F + Send + 'static,
+    ) -> Result<RemoteTask<F::Output>, LoopClosed>
+    where
+        F: Future + 'static,
+        F::Output: Send,
+    {
         let (sender, receiver) = shot();
         let key = Arc::new(OnceLock::new());
         let known = Arc::clone(&key);
         self.call_soon_threadsafe(move || {
-            let task = crate::spawn(future);
+            let task = crate::spawn(async move { f().await });
             // The closure runs once, so the key is not set yet.
             let _ = known.set(task.key());
             task.send_result(sender);

@@ -29,7 +29,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 use riata_engine::clock::{Nanos, monotonic};
-use riata_engine::driver::{Events, Interest, Poller, Registry};
+use riata_engine::driver::{Events, Interest, Poller, Readiness, Registry, WatchKey};
 use riata_engine::error::Error;
 use riata_engine::fork;
 use riata_engine::ready::Ready;
@@ -98,6 +98,8 @@ pub struct EventLoop {
     pub(crate) scratch: GilCell<Scratch>,
     /// Room for what a poll reports; taken out while it is in use.
     events: GilCell<Option<Events>>,
+    /// Whom the last poll's events concern and who has not been told yet.
+    concerned: GilCell<VecDeque<(WatchKey, Readiness)>>,
     overrides: GilCell<Overrides>,
     stats: GilCell<Stats>,
     thread: GilCell<Option<std::ffi::c_ulong>>,
@@ -288,6 +290,7 @@ impl EventLoop {
             unsent: GilCell::default(),
             scratch: GilCell::default(),
             events: GilCell::new(Some(Events::with_capacity(256))),
+            concerned: GilCell::default(),
             overrides: GilCell::default(),
             stats: GilCell::default(),
             thread: GilCell::new(None),

@@ -265,17 +265,19 @@ impl EventLoop {
         outcome
     }
 
-    /// Tells whom the events concern. Who they are is noted for all of them first, before anybody can change it.
+    /// Tells whom the events concern. Who they are is noted for all of them first, before anybody can change it, and on
+    /// the loop, not on this stack: whoever runs the loop while one of them is being told goes on with the rest.
     fn dispatch(slf: &Bound<'_, Self>, kernel: &Arc<Kernel>, events: &Events) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        let mut concerned: Vec<(WatchKey, Readiness)> = Vec::with_capacity(events.len());
         let stale = this.registry.with(py, |registry| {
-            let mut stale = false;
-            for (token, readiness) in events.iter() {
-                stale |= registry.dispatch(token, readiness, &mut concerned) == Dispatch::Stale;
-            }
-            stale
+            this.concerned.with(py, |concerned| {
+                let mut stale = false;
+                for (token, readiness) in events.iter() {
+                    stale |= registry.dispatch(token, readiness, concerned) == Dispatch::Stale;
+                }
+                stale
+            })
         });
         if stale {
             // The kernel reports what nobody can remove any more: a copy of a closed descriptor lives on somewhere.
@@ -283,15 +285,20 @@ impl EventLoop {
                 .with(py, |registry| registry.rebuild(&kernel.poller))
                 .map_err(os_error)?;
         }
-        for (key, readiness) in concerned {
+        while let Some((key, readiness)) = this.concerned.with(py, VecDeque::pop_front) {
             let Some(watcher) = this
                 .registry
                 .with(py, |registry| registry.get(key).map(|w| w.clone_ref(py)))
             else {
                 continue;
             };
-            Self::tell(slf, kernel, key, watcher, readiness)?;
-            Self::flush_much(slf)?;
+            let told = Self::tell(slf, kernel, key, watcher, readiness)
+                .and_then(|()| Self::flush_much(slf));
+            if let Err(error) = told {
+                // The next poll reports again what is ready still.
+                this.concerned.with(py, VecDeque::clear);
+                return Err(error);
+            }
         }
         Ok(())
     }

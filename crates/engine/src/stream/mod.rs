@@ -1,16 +1,13 @@
 //! A byte stream's rules, without a socket, a clock or any I/O.
 //!
 //! A transport owns one of each: what is still to be written ([`WriteBuffer`]), when its
-//! writer must pause ([`Watermarks`]), how much to read at once ([`ReadSizer`]) and in
-//! which order it ends ([`Lifecycle`]). The rules are asyncio's; each names the CPython
-//! function it follows.
+//! writer must pause ([`Watermarks`]) and in which order it ends ([`Lifecycle`]). The
+//! rules are asyncio's; each names the CPython function it follows.
 
 mod lifecycle;
-mod read_sizer;
 mod watermarks;
 mod write_buffer;
 
 pub use lifecycle::{Abort, Admission, Close, Drained, Lifecycle, Lost, WriteEof};
-pub use read_sizer::ReadSizer;
 pub use watermarks::{Flow, LimitsError, Watermarks};
 pub use write_buffer::WriteBuffer;

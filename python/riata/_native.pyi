@@ -30,11 +30,13 @@ __all__ = [
     "Future",
     "FutureIter",
     "Handle",
+    "ReadPipeTransport",
     "StreamTransport",
     "Task",
     "TaskStepMethWrapper",
     "TaskWakeupMethWrapper",
     "TimerHandle",
+    "WritePipeTransport",
     "__version__",
     "_live_tasks",
 ]
@@ -119,6 +121,20 @@ class EventLoop:
         server: asyncio.Server | None = None,
         context: Context | None = None,
     ) -> StreamTransport: ...
+    def _make_read_pipe_transport(
+        self,
+        pipe: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> ReadPipeTransport: ...
+    def _make_write_pipe_transport(
+        self,
+        pipe: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> WritePipeTransport: ...
     def _start_serving(
         self,
         protocol_factory: Callable[[], asyncio.BaseProtocol],
@@ -206,6 +222,15 @@ class StreamTransport(asyncio.Transport):
     def _reset_empty_waiter(self) -> None: ...
     @property
     def _sock(self) -> Any: ...  # a socket.socket, or None once closed
+
+@final
+class ReadPipeTransport(asyncio.ReadTransport):
+    max_size: int
+    def get_extra_info(self, name: str, default: Any = None) -> Any: ...
+
+@final
+class WritePipeTransport(asyncio.WriteTransport):
+    def get_extra_info(self, name: str, default: Any = None) -> Any: ...
 
 @disjoint_base
 class Handle(asyncio.Handle):

@@ -62,6 +62,10 @@ pub struct Imports {
     pub buffered_protocol: Py<PyAny>,
     /// `asyncio.selector_events._SelectorSocketTransport`
     pub selector_socket_transport: Py<PyAny>,
+    /// `asyncio.unix_events._UnixReadPipeTransport`
+    pub unix_read_pipe_transport: Py<PyAny>,
+    /// `asyncio.unix_events._UnixWritePipeTransport`
+    pub unix_write_pipe_transport: Py<PyAny>,
     /// `asyncio.constants._SendfileMode.TRY_NATIVE`
     pub sendfile_try_native: Py<PyAny>,
     /// `asyncio.futures._set_result_unless_cancelled`
@@ -132,6 +136,8 @@ fn load(py: Python<'_>) -> PyResult<Imports> {
         transport_socket: import("asyncio.trsock", "TransportSocket")?,
         buffered_protocol: import("asyncio.protocols", "BufferedProtocol")?,
         selector_socket_transport: import("asyncio.selector_events", "_SelectorSocketTransport")?,
+        unix_read_pipe_transport: import("asyncio.unix_events", "_UnixReadPipeTransport")?,
+        unix_write_pipe_transport: import("asyncio.unix_events", "_UnixWritePipeTransport")?,
         sendfile_try_native: py
             .import("asyncio.constants")?
             .getattr("_SendfileMode")?

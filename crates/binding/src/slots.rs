@@ -17,14 +17,13 @@ use pyo3::prelude::*;
 
 use crate::future::{Future, FutureIter, Sent};
 use crate::task::Task;
-use crate::transport::StreamTransport;
+use crate::transport::{PipeEnd, ReadPipeTransport, StreamTransport, WritePipeTransport};
 use crate::trashcan;
 
 /// The deallocators that PyO3 made.
 struct Deallocators {
     future: ffi::destructor,
     task: ffi::destructor,
-    stream: ffi::destructor,
 }
 
 static DEALLOCATORS: OnceLock<Deallocators> = OnceLock::new();
@@ -41,29 +40,22 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
     );
     // SAFETY: B6: heap types that no instance and no subclass exists of yet, changed under the GIL.
     unsafe {
-        let stream = StreamTransport::type_object_raw(py);
-        let (Some(future_dealloc), Some(task_dealloc), Some(stream_dealloc)) = (
-            (*future).tp_dealloc,
-            (*task).tp_dealloc,
-            (*stream).tp_dealloc,
-        ) else {
-            return Err(pyo3::exceptions::PyImportError::new_err(
-                "a native type has no deallocator",
-            ));
+        let (Some(future_dealloc), Some(task_dealloc)) = ((*future).tp_dealloc, (*task).tp_dealloc)
+        else {
+            return Err(no_deallocator());
         };
         if DEALLOCATORS
             .set(Deallocators {
                 future: future_dealloc,
                 task: task_dealloc,
-                stream: stream_dealloc,
             })
             .is_err()
         {
             return Ok(());
         }
-        (*stream).tp_finalize = Some(finalize_stream);
-        (*stream).tp_dealloc = Some(dealloc_stream);
-        ffi::PyType_Modified(stream);
+        install_transport::<StreamTransport>(py)?;
+        install_transport::<ReadPipeTransport>(py)?;
+        install_transport::<WritePipeTransport>(py)?;
         (*future).tp_finalize = Some(finalize_future);
         (*future).tp_dealloc = Some(dealloc_future);
         (*task).tp_finalize = Some(finalize_task);
@@ -89,6 +81,61 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
         }
         for r#type in [future, task, iter] {
             ffi::PyType_Modified(r#type);
+        }
+    }
+    Ok(())
+}
+
+fn no_deallocator() -> PyErr {
+    pyo3::exceptions::PyImportError::new_err("a native type has no deallocator")
+}
+
+/// A transport class, which has no subclasses, whose instances are finalized if they are open when they die.
+trait Closing: PyTypeInfo {
+    /// The deallocator that PyO3 made.
+    fn deallocator() -> &'static OnceLock<ffi::destructor>;
+
+    /// Whether the finalizer has anything to do.
+    fn is_unclosed(object: &Bound<'_, Self>) -> bool;
+
+    /// The finalizer: warns and closes.
+    fn close_unheld(object: &Bound<'_, Self>) -> PyResult<()>;
+}
+
+macro_rules! closing {
+    ($($class:ty),*) => {$(
+        impl Closing for $class {
+            fn deallocator() -> &'static OnceLock<ffi::destructor> {
+                static DEALLOCATOR: OnceLock<ffi::destructor> = OnceLock::new();
+                &DEALLOCATOR
+            }
+
+            fn is_unclosed(object: &Bound<'_, Self>) -> bool {
+                object.get().is_open(object.py())
+            }
+
+            fn close_unheld(object: &Bound<'_, Self>) -> PyResult<()> {
+                <$class>::finalize(object)
+            }
+        }
+    )*};
+}
+
+closing!(StreamTransport, ReadPipeTransport, WritePipeTransport);
+
+/// Puts the finalizer of a transport class in.
+///
+/// # Safety
+/// B6: no instance exists yet.
+unsafe fn install_transport<T: Closing>(py: Python<'_>) -> PyResult<()> {
+    let class = T::type_object_raw(py);
+    // SAFETY: B6: the caller's promise, and the GIL is held.
+    unsafe {
+        let dealloc = (*class).tp_dealloc.ok_or_else(no_deallocator)?;
+        if T::deallocator().set(dealloc).is_ok() {
+            (*class).tp_finalize = Some(finalize_transport::<T>);
+            (*class).tp_dealloc = Some(dealloc_transport::<T>);
+            ffi::PyType_Modified(class);
         }
     }
     Ok(())
@@ -173,26 +220,25 @@ unsafe extern "C" fn finalize_task(object: *mut ffi::PyObject) {
     }
 }
 
-unsafe extern "C" fn finalize_stream(object: *mut ffi::PyObject) {
-    // SAFETY: B6: called by the interpreter, for a StreamTransport, which has no subclasses.
+unsafe extern "C" fn finalize_transport<T: Closing>(object: *mut ffi::PyObject) {
+    // SAFETY: B6: called by the interpreter, for a T, which has no subclasses.
     unsafe {
         finalizing(object, |object| {
-            StreamTransport::finalize(object.cast_unchecked::<StreamTransport>())
-        });
+            T::close_unheld(object.cast_unchecked::<T>())
+        })
     }
 }
 
-unsafe extern "C" fn dealloc_stream(object: *mut ffi::PyObject) {
+unsafe extern "C" fn dealloc_transport<T: Closing>(object: *mut ffi::PyObject) {
     // SAFETY: B6: the count is nought; the object is whole until PyO3's deallocator gets it.
     unsafe {
         let py = Python::assume_attached();
-        let this = Borrowed::from_ptr(py, object);
-        let open = this.cast_unchecked::<StreamTransport>().get().is_open(py);
+        let open = T::is_unclosed(&Borrowed::from_ptr(py, object).cast_unchecked::<T>());
         if open && ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {
             return; // resurrected
         }
-        if let Some(deallocators) = DEALLOCATORS.get() {
-            (deallocators.stream)(object);
+        if let Some(dealloc) = T::deallocator().get() {
+            dealloc(object);
         }
     }
 }

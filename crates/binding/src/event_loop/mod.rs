@@ -6,12 +6,13 @@
 //! - `tasks`: `create_task`, `create_future`
 //! - `forked`: a child that goes on with its parent's loop
 //! - `watch`: `add_reader`, `add_writer` and their removers
-//! - `serve`: making transports, accepting connections
+//! - `serve`: making transports, accepting connections; `pipes`: those of pipes
 //!
 //! `riata.Loop` is a Python class derived from this one and from asyncio's own loop, whose code serves what is not
 //! native (see ARCHITECTURE.md).
 
 pub mod forked;
+pub mod pipes;
 pub mod run;
 pub mod schedule;
 pub mod serve;

@@ -27,7 +27,7 @@ use crate::imports::imports;
 use crate::interop;
 use crate::task::Task;
 use crate::threads;
-use crate::transport::{Signal, StreamTransport};
+use crate::transport::{PipeEnd, Signal, StreamTransport};
 use crate::unwind;
 
 /// The longest poll: asyncio's MAXIMUM_SELECT_TIMEOUT, a day.
@@ -330,6 +330,8 @@ impl EventLoop {
                 Self::leave_task(slf)?;
                 StreamTransport::handle_ready(transport.bind(py), slf, readiness)
             }
+            Watcher::ReadPipe(pipe) => Self::tell_pipe(slf, pipe.bind(py), readiness),
+            Watcher::WritePipe(pipe) => Self::tell_pipe(slf, pipe.bind(py), readiness),
             // Paused, and something has come meanwhile: only now is the kernel asked not to tell.
             Watcher::Parked(_) => this
                 .registry
@@ -342,6 +344,22 @@ impl EventLoop {
                 Self::accept(slf, key, &listener)
             }
         }
+    }
+
+    fn tell_pipe<T: PipeEnd>(
+        slf: &Bound<'_, Self>,
+        pipe: &Bound<'_, T>,
+        readiness: Readiness,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        if slf.get().debug(py) {
+            let handle = T::ready_handle(pipe, slf, readiness)?.unbind();
+            let ready = &slf.get().ready;
+            ready.with(py, |ready| ready.push(Work::Handle(handle)));
+            return Ok(());
+        }
+        Self::leave_task(slf)?;
+        T::handle_ready(pipe, slf, readiness)
     }
 
     #[inline]

@@ -16,7 +16,7 @@ use super::serve::Listener;
 use super::work::LoopRef;
 use crate::error::os_error;
 use crate::handle::Handle;
-use crate::transport::StreamTransport;
+use crate::transport::{ReadPipeTransport, StreamTransport, WritePipeTransport};
 
 /// Who is told about a descriptor.
 pub enum Watcher {
@@ -28,6 +28,10 @@ pub enum Watcher {
     Writer(Py<Handle>),
     /// A transport that waits for something.
     Stream(Py<StreamTransport>),
+    /// The reading end of a pipe that waits for something.
+    ReadPipe(Py<ReadPipeTransport>),
+    /// The writing end of a pipe that waits for something.
+    WritePipe(Py<WritePipeTransport>),
     /// A transport that waits for nothing: its owners' alone, who may drop it any time.
     Parked(Unowned),
     /// A listening socket.
@@ -65,6 +69,8 @@ impl Watcher {
             Self::Reader(handle) => Self::Reader(handle.clone_ref(py)),
             Self::Writer(handle) => Self::Writer(handle.clone_ref(py)),
             Self::Stream(transport) => Self::Stream(transport.clone_ref(py)),
+            Self::ReadPipe(transport) => Self::ReadPipe(transport.clone_ref(py)),
+            Self::WritePipe(transport) => Self::WritePipe(transport.clone_ref(py)),
             Self::Parked(transport) => Self::Parked(*transport),
             Self::Listener(listener) => Self::Listener(listener.clone()),
         }
@@ -76,6 +82,8 @@ impl Watcher {
             Self::Remote | Self::Parked(_) => Ok(()),
             Self::Reader(handle) | Self::Writer(handle) => visit.call(handle),
             Self::Stream(transport) => visit.call(transport),
+            Self::ReadPipe(transport) => visit.call(transport),
+            Self::WritePipe(transport) => visit.call(transport),
             Self::Listener(listener) => listener.traverse(visit),
         }
     }
@@ -210,16 +218,15 @@ impl EventLoop {
         py: Python<'py>,
         fd: i32,
     ) -> Option<Bound<'py, StreamTransport>> {
-        let found = self.registry.with(py, |registry| {
+        self.registry.with(py, |registry| {
             registry
                 .watchers(fd)
                 .find_map(|key| match registry.get(key)? {
-                    Watcher::Stream(transport) => Some(transport.bind(py).clone().into_any()),
-                    Watcher::Parked(transport) => transport.get(py),
+                    Watcher::Stream(transport) => Some(transport.bind(py).clone()),
+                    Watcher::Parked(transport) => transport.get(py)?.cast_into().ok(),
                     _ => None,
                 })
-        });
-        found.and_then(|transport| transport.cast_into().ok())
+        })
     }
 }
 

@@ -10,13 +10,14 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use riata_engine::stream::{Abort, Lost};
 
+use super::flow;
 use super::socket::Socket;
 use super::stream::{Reading, Signal, StreamTransport, logger};
 use crate::context;
 use crate::event_loop::EventLoop;
 use crate::event_loop::work::LoopRef;
 use crate::handle::Handle;
-use crate::imports::{call_exception_handler, imports};
+use crate::imports::imports;
 use crate::interop;
 use crate::unwind;
 
@@ -108,21 +109,20 @@ impl StreamTransport {
     }
 
     /// Tells the exception handler of `exception`.
-    pub(super) fn report_failure(
+    fn report_failure(
         slf: &Bound<'_, Self>,
         exception: &Bound<'_, PyAny>,
         message: &str,
     ) -> PyResult<()> {
         let py = slf.py();
-        let Some(event_loop) = slf.get().event_loop(py) else {
-            return Ok(());
-        };
-        let report = PyDict::new(py);
-        report.set_item(intern!(py, "message"), message)?;
-        report.set_item(intern!(py, "exception"), exception)?;
-        report.set_item(intern!(py, "transport"), slf)?;
-        report.set_item(intern!(py, "protocol"), slf.get().protocol(py))?;
-        call_exception_handler(event_loop.as_any(), &report)
+        let (event_loop, protocol) = (slf.get().event_loop(py), slf.get().protocol(py));
+        flow::report(
+            event_loop.as_ref(),
+            slf.as_any(),
+            protocol.as_ref(),
+            exception,
+            message,
+        )
     }
 
     /// Ends the connection at once: what the kernel has not taken is forgotten, and the protocol is told in a later
@@ -255,25 +255,29 @@ impl StreamTransport {
         if !slf.get().is_open(py) {
             return Ok(());
         }
-        let warned = Self::warn_unclosed(slf);
+        let warned = warn_unclosed(slf.as_any());
         let _told_or_not = slf.get().with(py, |state| {
             let _once = state.lifecycle.abort();
             state.lifecycle.report_lost()
         });
         warned.and(Self::give_back(slf))
     }
+}
 
-    fn warn_unclosed(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let options = PyDict::new(py);
-        options.set_item(intern!(py, "source"), slf)?;
-        let text = format!("unclosed transport {}", slf.repr()?.to_string_lossy());
-        let category = py.get_type::<PyResourceWarning>();
-        let warn = py
-            .import(intern!(py, "warnings"))?
-            .getattr(intern!(py, "warn"))?;
-        warn.call((text, category), Some(&options)).map(drop)
-    }
+/// asyncio's warning of a transport that was not closed.
+///
+/// # Errors
+/// ResourceWarning, where the program has made it an error.
+pub(super) fn warn_unclosed(transport: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = transport.py();
+    let options = PyDict::new(py);
+    options.set_item(intern!(py, "source"), transport)?;
+    let text = format!("unclosed transport {}", transport.repr()?.to_string_lossy());
+    let category = py.get_type::<PyResourceWarning>();
+    let warn = py
+        .import(intern!(py, "warnings"))?
+        .getattr(intern!(py, "warn"))?;
+    warn.call((text, category), Some(&options)).map(drop)
 }
 
 fn detach(transport: &Bound<'_, StreamTransport>, server: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -1,10 +1,11 @@
-//! Stream transports: TCP and Unix sockets, one class for both, connecting and accepted.
+//! Transports: streams over TCP and Unix sockets (one class for both, connecting and accepted), and pipes.
 //!
 //! - `stream`: the object and what it holds; `life`: how it begins and ends; `watching`: what it waits for
 //! - `read`, `write`: what happens when the socket is ready
 //! - `surface`: the methods of `asyncio.Transport`
 //! - `private`: the private names that asyncio's own code uses (`sslproto`, `sendfile`)
 //! - `socket`: who owns the descriptor; `extra`: `get_extra_info`; `address`: addresses as Python shows them
+//! - `pipe`: the reading and the writing end of pipes; `flow`: what transports of every kind tell their protocols
 //! - `memory`: bytes that Python owns, as the kernel takes and gives them
 //!
 //! The rules of a stream (watermarks, half-close, the order of its end) are the engine's, `riata_engine::stream`.
@@ -14,8 +15,10 @@
 
 mod address;
 mod extra;
+mod flow;
 mod life;
 mod memory;
+mod pipe;
 mod private;
 mod read;
 mod socket;
@@ -25,6 +28,7 @@ mod watching;
 mod write;
 
 pub use address::to_python as address_to_python;
+pub use pipe::{PipeEnd, ReadPipeTransport, WritePipeTransport};
 pub use read::Scratch;
 pub use socket::{Socket, borrow, check_owner, python_socket};
 pub use stream::{Origin, Signal, StreamTransport, logger};

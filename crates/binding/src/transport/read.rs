@@ -30,7 +30,7 @@ const SCRATCH_SIZE: usize = 256 * 1024;
 pub struct Scratch(Vec<MaybeUninit<u8>>);
 
 impl Scratch {
-    fn memory(&mut self) -> &mut [MaybeUninit<u8>] {
+    pub(super) fn memory(&mut self) -> &mut [MaybeUninit<u8>] {
         if self.0.is_empty() {
             self.0.resize(SCRATCH_SIZE, MaybeUninit::uninit());
         }
@@ -39,7 +39,7 @@ impl Scratch {
 }
 
 /// What a read gave.
-enum Received<T> {
+pub(super) enum Received<T> {
     Data(T),
     End,
     Nothing,
@@ -47,7 +47,7 @@ enum Received<T> {
 }
 
 impl<T> Received<T> {
-    fn from_error(error: Error) -> Self {
+    pub(super) fn from_error(error: Error) -> Self {
         match error.is_would_block() || error.is_interrupted() {
             true => Self::Nothing,
             false => Self::Failed(error),

@@ -47,7 +47,7 @@ impl StreamTransport {
 }
 
 /// The bytes of what a program writes: a bytes object as it is, a copy of what may change.
-fn bytes_of<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+pub(super) fn bytes_of<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     match data.cast::<PyBytes>() {
         Ok(bytes) => Ok(bytes.clone()),
         Err(_) => data
@@ -60,7 +60,7 @@ fn bytes_of<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
 }
 
 /// A number of bytes as a program gives it: an int, or a float such as infinity.
-fn limit(value: &Bound<'_, PyAny>) -> PyResult<i64> {
+pub(super) fn limit(value: &Bound<'_, PyAny>) -> PyResult<i64> {
     match value.extract::<i64>() {
         Ok(limit) => Ok(limit),
         // `as` keeps to the range.

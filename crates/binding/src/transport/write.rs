@@ -9,20 +9,19 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use riata_engine::error::Error;
 use riata_engine::net;
 use riata_engine::stream::{Close, Drained, Flow, WriteEof};
 
+use super::flow;
 use super::memory::Chunk;
 use super::socket::borrow;
 use super::stream::{State, StreamTransport, logger};
 use crate::context;
 use crate::error::os_error;
 use crate::event_loop::EventLoop;
-use crate::unwind;
 
 /// How many bytes may wait for the turn's end, of all transports together; with more they leave before the next
 /// callback. Much more would be out of the processor's cache by then, and the allocator would take memory from the
@@ -274,30 +273,11 @@ impl StreamTransport {
 
     fn tell_flow(slf: &Bound<'_, Self>, flow: Flow) -> PyResult<()> {
         let py = slf.py();
-        let (method, failed) = match flow {
-            Flow::Unchanged => return Ok(()),
-            Flow::Pause => (
-                intern!(py, "pause_writing"),
-                "protocol.pause_writing() failed",
-            ),
-            Flow::Resume => (
-                intern!(py, "resume_writing"),
-                "protocol.resume_writing() failed",
-            ),
-        };
-        let Some(protocol) = slf.get().protocol(py) else {
+        if flow == Flow::Unchanged {
             return Ok(());
-        };
-        match unwind::call_method(&protocol, method, []) {
-            Ok(_) => Ok(()),
-            Err(error)
-                if error.is_instance_of::<PySystemExit>(py)
-                    || error.is_instance_of::<PyKeyboardInterrupt>(py) =>
-            {
-                Err(error)
-            }
-            Err(error) => Self::report_failure(slf, error.into_value(py).bind(py).as_any(), failed),
         }
+        let (event_loop, protocol) = (slf.get().event_loop(py), slf.get().protocol(py));
+        flow::tell(event_loop.as_ref(), slf.as_any(), protocol.as_ref(), flow)
     }
 
     // Ends of the sending side.

@@ -14,7 +14,7 @@ mod pipe;
 mod socket;
 
 pub use address::{SocketAddr, UnixAddr};
-pub use pipe::{read, read_uninit, write, write_vectored};
+pub use pipe::{PipeKind, kind, read, read_uninit, set_nonblocking, write, write_vectored};
 pub use socket::{
     accept, connect, local_addr, peer_addr, recv, recv_uninit, send, send_vectored, set_nodelay,
     shutdown_write, take_error,

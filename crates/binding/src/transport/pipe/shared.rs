@@ -1,0 +1,569 @@
+//! What the two ends of pipes have in common.
+
+#![allow(unsafe_code)]
+
+use std::os::fd::RawFd;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::pyclass::boolean_struct::True;
+use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::{PyClass, PyTraverseError, PyVisit};
+use riata_engine::driver::{Interest, Readiness, WatchKey};
+use riata_engine::error::Error;
+use riata_engine::net::{self, PipeKind};
+use riata_engine::stream::{Abort, Lifecycle, Lost};
+
+use crate::context;
+use crate::error::os_error;
+use crate::event_loop::EventLoop;
+use crate::event_loop::watch::{Unowned, Watcher};
+use crate::event_loop::work::LoopRef;
+use crate::handle::Handle;
+use crate::imports::imports;
+use crate::transport::flow::is_interrupt;
+use crate::transport::life::warn_unclosed;
+use crate::transport::socket::{borrow, check_owner};
+use crate::unwind;
+
+/// What is said of a pipe that is not open.
+const CLOSED: Error = Error {
+    call: "fileno",
+    errno: libc::EBADF,
+};
+
+/// What both ends hold.
+pub struct Core {
+    /// None once lost.
+    pub event_loop: Option<Py<EventLoop>>,
+    /// None once lost.
+    pub protocol: Option<Py<PyAny>>,
+    /// The context in which events are told; None once lost.
+    context: Option<Py<PyAny>>,
+    /// What `get_extra_info` knows.
+    pub extra: Option<Py<PyDict>>,
+    /// The object that owns the descriptor; None once closed.
+    pub pipe: Option<Py<PyAny>>,
+    /// The descriptor's number, kept when it is closed: `repr` shows it.
+    pub fd: RawFd,
+    key: Option<WatchKey>,
+    pub lifecycle: Lifecycle,
+    /// `connection_made` was called.
+    pub started: bool,
+}
+
+impl Core {
+    /// What a transport over `pipe` begins with, and what the descriptor is, which is made non-blocking.
+    ///
+    /// # Errors
+    /// ValueError with `refusal` for what cannot be waited for (a regular file); OSError for what is not open; what
+    /// `pipe.fileno()` raises.
+    pub fn new(
+        event_loop: &Bound<'_, EventLoop>,
+        pipe: &Bound<'_, PyAny>,
+        protocol: &Bound<'_, PyAny>,
+        extra: Option<Bound<'_, PyDict>>,
+        refusal: &'static str,
+    ) -> PyResult<(Self, PipeKind)> {
+        let py = pipe.py();
+        let extra = extra.unwrap_or_else(|| PyDict::new(py));
+        extra.set_item(intern!(py, "pipe"), pipe)?;
+        let fd: RawFd = pipe.call_method0(intern!(py, "fileno"))?.extract()?;
+        if fd < 0 {
+            return Err(os_error(CLOSED));
+        }
+        // SAFETY: B7: the pipe object has just given its number.
+        let kind = net::kind(unsafe { borrow(fd) }).map_err(os_error)?;
+        if kind == PipeKind::Other {
+            return Err(PyValueError::new_err(refusal));
+        }
+        // SAFETY: B7: as above; nothing has been called since.
+        net::set_nonblocking(unsafe { borrow(fd) }).map_err(os_error)?;
+        let core = Self {
+            event_loop: Some(event_loop.clone().unbind()),
+            protocol: Some(protocol.clone().unbind()),
+            context: Some(context::copy_current(py)?),
+            extra: Some(extra.unbind()),
+            pipe: Some(pipe.clone().unbind()),
+            fd,
+            key: None,
+            lifecycle: Lifecycle::new(),
+            started: false,
+        };
+        Ok((core, kind))
+    }
+
+    /// Shows the collector what is inside.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.event_loop)?;
+        visit.call(&self.protocol)?;
+        visit.call(&self.context)?;
+        visit.call(&self.extra)?;
+        visit.call(&self.pipe)
+    }
+}
+
+/// One of the two classes.
+pub trait PipeEnd: PyClass<Frozen = True> + Sync {
+    /// asyncio's class, whose name `repr` shows.
+    const CLASS: &'static str;
+
+    /// Opens the common part for a moment: see `GilCell::with`.
+    fn core<R>(&self, py: Python<'_>, body: impl FnOnce(&mut Core) -> R) -> R;
+
+    /// What it wants to be told.
+    fn wanted(&self, py: Python<'_>) -> Interest;
+
+    /// Its place in the loop's table while it wants to be told anything.
+    fn watcher(slf: &Bound<'_, Self>) -> Watcher;
+
+    /// Takes out what was not written, to be dropped.
+    fn forget_unwritten(&self, py: Python<'_>);
+
+    /// A poll has reported something.
+    ///
+    /// # Errors
+    /// What is to be reported as raised by a callback.
+    fn respond(slf: &Bound<'_, Self>, readiness: Readiness) -> PyResult<()>;
+
+    /// The method to be named when a protocol is slow or raises, and its arguments.
+    ///
+    /// # Errors
+    /// MemoryError.
+    fn ready_call<'py>(
+        slf: &Bound<'py, Self>,
+        readiness: Readiness,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let py = slf.py();
+        let method = slf.as_any().getattr(intern!(py, "_ready"))?;
+        Ok((method, PyTuple::new(py, [readiness.bits()])?))
+    }
+
+    /// The loop, until the connection is lost.
+    fn event_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, EventLoop>> {
+        self.core(py, |core| {
+            core.event_loop
+                .as_ref()
+                .map(|event_loop| event_loop.bind(py).clone())
+        })
+    }
+
+    /// The protocol, until the connection is lost.
+    fn protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.core(py, |core| {
+            core.protocol
+                .as_ref()
+                .map(|protocol| protocol.bind(py).clone())
+        })
+    }
+
+    /// Replaces the protocol.
+    fn replace_protocol(&self, protocol: &Bound<'_, PyAny>) {
+        let before = self.core(protocol.py(), |core| {
+            core.protocol.replace(protocol.clone().unbind())
+        });
+        drop(before);
+    }
+
+    /// Whether `close` was called, or the connection is lost.
+    fn is_closing(&self, py: Python<'_>) -> bool {
+        self.core(py, |core| core.lifecycle.is_closing())
+    }
+
+    /// Schedules `connection_made`, `_start` and the waiter's answer: asyncio's order.
+    ///
+    /// # Errors
+    /// RuntimeError when the loop is closed; AttributeError for what is no protocol.
+    fn begin(
+        slf: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+        waiter: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let Some(protocol) = slf.get().protocol(py) else {
+            return Ok(());
+        };
+        let made = protocol.getattr(intern!(py, "connection_made"))?;
+        call_soon(event_loop, (made, slf))?;
+        call_soon(event_loop, (slf.as_any().getattr(intern!(py, "_start"))?,))?;
+        match waiter {
+            Some(waiter) => {
+                let set_result = imports(py)?.set_result_unless_cancelled.bind(py);
+                call_soon(event_loop, (set_result, waiter, py.None()))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Begins to wait for events: `connection_made` was called.
+    ///
+    /// # Errors
+    /// As `settle_watch`.
+    fn start(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.get().core(slf.py(), |core| core.started = true);
+        Self::settle_watch(slf)
+    }
+
+    /// The descriptor's number, if it is still the pipe object's own, for one system call.
+    ///
+    /// # Errors
+    /// EBADF when it was closed, by whomever.
+    fn live_fd(&self, py: Python<'_>) -> Result<RawFd, Error> {
+        let (fd, pipe) = self.core(py, |core| {
+            (core.fd, core.pipe.as_ref().map(|pipe| pipe.clone_ref(py)))
+        });
+        match pipe {
+            Some(pipe) => check_owner(pipe.bind(py), fd).map(|()| fd),
+            None => Err(CLOSED),
+        }
+    }
+
+    /// Makes the kernel's view, and who holds whom, what the state says.
+    ///
+    /// # Errors
+    /// OSError: those of epoll_ctl (EBADF, ENOMEM, ENOSPC).
+    fn settle_watch(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let Some(event_loop) = this.event_loop(py) else {
+            return Ok(());
+        };
+        let (fd, key) = this.core(py, |core| (core.fd, core.key));
+        let wanted = this.wanted(py);
+        let Some(key) = key else {
+            if wanted.is_none() {
+                return Ok(());
+            }
+            let watcher = Self::watcher(slf);
+            let added = event_loop.get().change_watchers(py, |registry, poller| {
+                registry.add(poller, fd, wanted, watcher)
+            });
+            return match added.map_err(os_error)? {
+                None => Ok(()),
+                Some(Ok(key)) => {
+                    this.core(py, |core| core.key = Some(key));
+                    Ok(())
+                }
+                Some(Err(rejected)) => Err(os_error(rejected.error)),
+            };
+        };
+        let changed = event_loop.get().change_watchers(py, |registry, poller| {
+            registry.set_interest(poller, key, wanted)
+        });
+        Self::hold(slf);
+        match changed.map_err(os_error)? {
+            None | Some(Ok(())) => Ok(()),
+            // A loop that was closed has forgotten it.
+            Some(Err(error)) if error.errno == libc::ENOENT && wanted.is_none() => Ok(()),
+            Some(Err(error)) => Err(os_error(error)),
+        }
+    }
+
+    /// Lets the loop hold a reference as long as anything is wanted. No system call: what the kernel still reports of a
+    /// paused transport is answered by asking it not to.
+    fn hold(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        let Some(event_loop) = slf.get().event_loop(py) else {
+            return;
+        };
+        let Some(key) = slf.get().core(py, |core| core.key) else {
+            return;
+        };
+        let idle = slf.get().wanted(py).is_none();
+        let before = event_loop.get().registry.with(py, |registry| {
+            let place = registry.get_mut(key)?;
+            match (matches!(place, Watcher::Parked(_)), idle) {
+                (false, true) => {
+                    let parked = Watcher::Parked(Unowned::new(slf.as_any()));
+                    Some(std::mem::replace(place, parked))
+                }
+                (true, false) => Some(std::mem::replace(place, Self::watcher(slf))),
+                _ => None,
+            }
+        });
+        drop(before);
+    }
+
+    /// Takes the transport out of the loop's table, before its descriptor is closed.
+    fn unwatch(&self, py: Python<'_>) {
+        let key = self.core(py, |core| core.key.take());
+        let (Some(key), Some(event_loop)) = (key, self.event_loop(py)) else {
+            return;
+        };
+        let removed = event_loop
+            .get()
+            .change_watchers(py, |registry, poller| registry.remove(poller, key));
+        if removed.is_err() {
+            // No descriptor is left for that, in a forked child: its place must not name the transport.
+            let left = event_loop.get().registry.with(py, |registry| {
+                let place = registry.get_mut(key)?;
+                Some(std::mem::replace(place, Watcher::Remote))
+            });
+            drop(left);
+        }
+    }
+
+    /// A poll has reported something: what the protocol raises is reported as a callback's.
+    ///
+    /// # Errors
+    /// SystemExit and KeyboardInterrupt that the protocol raised.
+    fn handle_ready(
+        slf: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+        readiness: Readiness,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let context = slf.get().core(py, |core| {
+            core.context
+                .as_ref()
+                .map(|context| context.bind(py).clone())
+        });
+        let Some(context) = context else {
+            return Ok(());
+        };
+        match context::run_in_or_copy(&context, || Self::respond(slf, readiness)) {
+            Err(error) if !is_interrupt(py, &error) => {
+                let handle = Self::ready_handle(slf, event_loop, readiness)?;
+                let (callback, args) = Self::ready_call(slf, readiness)?;
+                let event_loop = event_loop.as_any();
+                Handle::report(handle.as_any(), &callback, &args, event_loop, error)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// The same to come, as a handle: in debug mode, so that slow protocols are told of.
+    ///
+    /// # Errors
+    /// MemoryError.
+    fn ready_handle<'py>(
+        slf: &Bound<'py, Self>,
+        event_loop: &Bound<'py, EventLoop>,
+        readiness: Readiness,
+    ) -> PyResult<Bound<'py, Handle>> {
+        let py = slf.py();
+        let context = slf.get().core(py, |core| {
+            core.context
+                .as_ref()
+                .map(|context| context.bind(py).clone())
+        });
+        let (callback, args) = Self::ready_call(slf, readiness)?;
+        let handle = Handle::new(LoopRef::of(event_loop), callback, args, context)?;
+        Bound::new(py, handle)
+    }
+
+    /// Ends the connection at once: what was not written is forgotten, and the protocol is told in a later step.
+    ///
+    /// # Errors
+    /// RuntimeError when the loop is closed.
+    fn abandon(slf: &Bound<'_, Self>, exception: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        if this.core(py, |core| core.lifecycle.abort()) == Abort::Ignored {
+            return Ok(());
+        }
+        this.forget_unwritten(py);
+        Self::schedule_lost(slf, exception)
+    }
+
+    /// Schedules `connection_lost`: the lifecycle has just answered that it is to be called.
+    ///
+    /// # Errors
+    /// RuntimeError when the loop is closed.
+    fn schedule_lost(slf: &Bound<'_, Self>, exception: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let py = slf.py();
+        // What epoll has to say against it no longer matters.
+        let _ended = Self::settle_watch(slf);
+        match slf.get().event_loop(py) {
+            Some(event_loop) => {
+                let lost = slf.as_any().getattr(intern!(py, "_call_connection_lost"))?;
+                call_soon(&event_loop, (lost, exception))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Tells the protocol that the connection is lost, once, and closes the pipe.
+    ///
+    /// # Errors
+    /// What the protocol raises, or else the pipe's `close()`.
+    fn lost(slf: &Bound<'_, Self>, exception: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        if this.core(py, |core| core.lifecycle.report_lost()) == Lost::AlreadyReported {
+            return Ok(());
+        }
+        let mut told = Ok(());
+        if let Some(protocol) = this.protocol(py) {
+            let exception = exception.into_pyobject(py)?;
+            let lost = intern!(py, "connection_lost");
+            told = unwind::call_method(&protocol, lost, [&exception]).map(drop);
+        }
+        told.and(this.give_back(py))
+    }
+
+    /// Closes the pipe, and lets everything else go.
+    ///
+    /// # Errors
+    /// What the pipe's `close()` raises.
+    fn give_back(&self, py: Python<'_>) -> PyResult<()> {
+        self.unwatch(py);
+        self.forget_unwritten(py);
+        let (pipe, rest) = self.core(py, |core| {
+            let rest = (
+                core.event_loop.take(),
+                core.protocol.take(),
+                core.context.take(),
+            );
+            (core.pipe.take(), rest)
+        });
+        drop(rest);
+        match pipe {
+            Some(pipe) => pipe.call_method0(py, intern!(py, "close")).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the finalizer has anything to do.
+    fn is_open(&self, py: Python<'_>) -> bool {
+        // One whose pipe was disowned may still be in the loop's table.
+        self.core(py, |core| core.pipe.is_some() || core.key.is_some())
+    }
+
+    /// The finalizer: an open transport that nobody holds is warned of and closed.
+    ///
+    /// # Errors
+    /// The warning, where the program has made it an error; what the pipe's `close()` raises.
+    fn finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        if !slf.get().is_open(py) {
+            return Ok(());
+        }
+        let warned = match slf.get().core(py, |core| core.pipe.is_some()) {
+            true => warn_unclosed(slf.as_any()),
+            false => Ok(()),
+        };
+        let _told_or_not = slf.get().core(py, |core| {
+            let _once = core.lifecycle.abort();
+            core.lifecycle.report_lost()
+        });
+        warned.and(slf.get().give_back(py))
+    }
+
+    /// Breaks the cycles it is in; the finalizer has run.
+    fn clear(&self, py: Python<'_>) {
+        self.unwatch(py);
+        self.forget_unwritten(py);
+        let cleared = self.core(py, |core| {
+            (
+                core.event_loop.take(),
+                core.protocol.take(),
+                core.context.take(),
+                core.extra.take(),
+                core.pipe.take(),
+            )
+        });
+        drop(cleared);
+    }
+
+    /// `get_extra_info`.
+    ///
+    /// # Errors
+    /// TypeError for a name that cannot be hashed.
+    fn extra_info<'py>(
+        &self,
+        name: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = name.py();
+        let extra = self.core(py, |core| {
+            core.extra.as_ref().map(|extra| extra.bind(py).clone())
+        });
+        match extra {
+            Some(extra) => Ok(extra.get_item(name)?.or(default)),
+            None => Ok(default),
+        }
+    }
+
+    /// `repr`, in asyncio's words; `more` is said of a pipe whose loop is open.
+    fn describe(&self, py: Python<'_>, polling: Interest, more: Option<String>) -> String {
+        let (open, closing, fd) = self.core(py, |core| {
+            (core.pipe.is_some(), core.lifecycle.is_closing(), core.fd)
+        });
+        let mut info = vec![Self::CLASS.to_owned()];
+        match (open, closing) {
+            (false, _) => info.push("closed".to_owned()),
+            (true, true) => info.push("closing".to_owned()),
+            (true, false) => {}
+        }
+        info.push(format!("fd={fd}"));
+        let usable = self
+            .event_loop(py)
+            .is_some_and(|event_loop| event_loop.get().check_closed(py).is_ok());
+        match (open, usable) {
+            (false, _) => info.push("closed".to_owned()),
+            (true, false) => info.push("open".to_owned()),
+            (true, true) => {
+                let polls = self.wanted(py).contains(polling);
+                info.push(if polls { "polling" } else { "idle" }.to_owned());
+                info.extend(more);
+            }
+        }
+        format!("<{}>", info.join(" "))
+    }
+}
+
+/// `loop.call_soon(*call)`, whoever overrides it.
+pub fn call_soon<'py>(
+    event_loop: &Bound<'py, EventLoop>,
+    call: impl pyo3::call::PyCallArgs<'py>,
+) -> PyResult<()> {
+    event_loop
+        .call_method1(intern!(event_loop.py(), "call_soon"), call)
+        .map(drop)
+}
+
+/// Logs `text % transport` as asyncio's pipe transports do, in debug mode.
+pub fn log<T: PipeEnd>(
+    slf: &Bound<'_, T>,
+    level: &Bound<'_, PyString>,
+    text: &str,
+) -> PyResult<()> {
+    let py = slf.py();
+    match slf.get().event_loop(py) {
+        Some(event_loop) if event_loop.get().debug(py) => {
+            logger(py)?.call_method1(level, (text, slf)).map(drop)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Logs `message` about a transport with the traceback of `exception`, in debug mode.
+pub fn log_error<T: PipeEnd>(
+    slf: &Bound<'_, T>,
+    message: &str,
+    exception: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let py = slf.py();
+    match slf.get().event_loop(py) {
+        Some(event_loop) if event_loop.get().debug(py) => {
+            let options = PyDict::new(py);
+            options.set_item(intern!(py, "exc_info"), exception)?;
+            logger(py)?
+                .call_method(
+                    intern!(py, "debug"),
+                    ("%r: %s", slf, message),
+                    Some(&options),
+                )
+                .map(drop)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What asyncio's pipe transports log through: asked each time, as tests and programs replace it.
+pub fn logger(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    py.import(intern!(py, "asyncio.unix_events"))?
+        .getattr(intern!(py, "logger"))
+}

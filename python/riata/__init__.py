@@ -1,15 +1,18 @@
 """One event loop, in Rust, for every coroutine.
 
 `riata.run(main())` is `asyncio.run(main())` on riata's loop. `riata.install()` makes every loop that the program
-asks asyncio for one of riata's; `riata run script.py` does so for a program that knows nothing of riata.
+asks asyncio for one of riata's, and asyncio's building blocks (`asyncio.gather`, `asyncio.sleep`, …) native ones;
+`riata run script.py` does so for a program that knows nothing of riata. Each of them is here by the same name, too.
 """
 
 from __future__ import annotations
 
 from riata import _interop
 from riata._loop import Loop, new_event_loop
-from riata._native import Future, Handle, Task, TimerHandle, __version__
-from riata._run import install, run
+from riata._native import Future, Handle, Task, TimerHandle, __version__, ensure_future, gather, shield, sleep
+from riata._run import run
+
+from riata._install import install, uninstall  # isort: skip (they look at what is above)
 
 _interop.install()
 
@@ -20,9 +23,14 @@ __all__ = [
     "Task",
     "TimerHandle",
     "__version__",
+    "ensure_future",
+    "gather",
     "install",
     "new_event_loop",
     "run",
+    "shield",
+    "sleep",
+    "uninstall",
 ]
 
 try:

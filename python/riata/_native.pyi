@@ -12,9 +12,15 @@ import sys
 from asyncio import _CoroutineLike
 from asyncio.events import AbstractEventLoop, _TaskFactory
 from asyncio.tasks import _TaskCompatibleCoro
-from collections.abc import Callable, Generator, Sequence
+
+# The functions of asyncio that are native: typed as they are there.
+from asyncio.tasks import ensure_future as ensure_future
+from asyncio.tasks import gather as gather
+from asyncio.tasks import shield as shield
+from asyncio.tasks import sleep as sleep
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextvars import Context
-from types import FrameType, GenericAlias, TracebackType
+from types import CodeType, FrameType, GenericAlias, TracebackType
 from typing import Any, Generic, Never, Self, TextIO, TypeVar, TypeVarTuple, final
 
 from _typeshed import FileDescriptorLike
@@ -26,19 +32,28 @@ _Ts = TypeVarTuple("_Ts")
 
 # PyO3 lists everything that is here, private or not.
 __all__ = [
+    "AlarmBell",
     "EventLoop",
     "Future",
     "FutureIter",
     "Handle",
+    "Observation",
     "ReadPipeTransport",
+    "Shield",
     "StreamTransport",
     "Task",
     "TaskStepMethWrapper",
     "TaskWakeupMethWrapper",
     "TimerHandle",
     "WritePipeTransport",
+    "_GatheringFuture",
     "__version__",
     "_live_tasks",
+    "coroutine",
+    "ensure_future",
+    "gather",
+    "shield",
+    "sleep",
 ]
 
 __version__: str
@@ -301,5 +316,53 @@ class TaskWakeupMethWrapper:
     def __hash__(self) -> int: ...
     @property
     def __self__(self) -> Task[Any]: ...
+
+@final
+class _GatheringFuture(Future[list[_T]]):
+    @property
+    def _children(self) -> list[asyncio.Future[_T]]: ...
+    @property
+    def _cancel_requested(self) -> bool: ...
+
+# What native coroutine functions return.
+@final
+class coroutine(Coroutine[Any, Any, _T_co]):
+    def __iter__(self) -> Self: ...
+    def __await__(self) -> Generator[Any, None, _T_co]: ...
+    def __next__(self) -> Any: ...
+    def send(self, value: object, /) -> Any: ...
+    def throw(
+        self,
+        type: type[BaseException] | BaseException,
+        value: object = None,
+        traceback: TracebackType | None = None,
+        /,
+    ) -> Any: ...
+    def close(self) -> None: ...
+    @property
+    def cr_await(self) -> Any: ...
+    @property
+    def cr_running(self) -> bool: ...
+    @property
+    def cr_suspended(self) -> bool: ...
+    @property
+    def cr_code(self) -> CodeType | None: ...
+    @property
+    def cr_frame(self) -> FrameType | None: ...
+    @property
+    def cr_origin(self) -> None: ...
+
+@final
+class AlarmBell:
+    def __call__(self) -> None: ...
+
+@final
+class Observation:
+    def __call__(self, future: asyncio.Future[Any]) -> None: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Shield: ...
 
 def _live_tasks() -> list[Task[Any]]: ...

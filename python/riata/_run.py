@@ -1,10 +1,9 @@
-"""Ways in: running a coroutine on riata, and making riata's loop the one that asyncio makes."""
+"""Running a coroutine on riata."""
 
 from __future__ import annotations
 
 import asyncio
 import asyncio.events
-import sys
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -29,21 +28,3 @@ def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
         raise RuntimeError("riata.run() cannot be called from a running event loop")
     with asyncio.Runner(debug=debug, loop_factory=new_event_loop) as runner:
         return runner.run(main)
-
-
-def install() -> None:
-    """Make riata's loop the one that `asyncio.run`, `asyncio.new_event_loop` and the like create.
-
-    Loops that exist already stay what they are. Doing it twice changes nothing.
-    """
-    if sys.version_info < (3, 14):
-        from riata._policy import EventLoopPolicy
-
-        asyncio.set_event_loop_policy(EventLoopPolicy())
-    elif hasattr(asyncio.events, "_set_event_loop_policy"):
-        from riata._policy import EventLoopPolicy
-
-        # The public name warns of its removal in 3.16.
-        asyncio.events._set_event_loop_policy(EventLoopPolicy())
-    else:
-        asyncio.events.new_event_loop = asyncio.new_event_loop = new_event_loop

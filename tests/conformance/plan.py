@@ -20,6 +20,7 @@ class Variant:
         future: riata's Future stands where `asyncio.futures._CFuture` was.
         own_loop: the suite's fake-time `TestLoop` is replaced by a loop of riata's whose clock the test drives;
             otherwise `TestLoop` stays, a foreign loop to riata's Task and Future.
+        installed: asyncio's building blocks are riata's too: what `riata.install()` does.
 
     Every variant replaces the loop that `asyncio.new_event_loop`, the policy, `asyncio.SelectorEventLoop` and
     `asyncio.EventLoop` give.
@@ -28,10 +29,12 @@ class Variant:
     task: bool
     future: bool
     own_loop: bool
+    installed: bool = False
 
 
 VARIANTS: Mapping[str, Variant] = {
     "riata": Variant(task=True, future=True, own_loop=True),
+    "installed": Variant(task=True, future=True, own_loop=True, installed=True),
     "foreign-loop": Variant(task=True, future=True, own_loop=False),
     "cpython-future": Variant(task=True, future=False, own_loop=True),
     "cpython-task": Variant(task=False, future=True, own_loop=True),
@@ -63,6 +66,7 @@ class TestFile:
 
 
 _ALL_VARIANTS = tuple(VARIANTS)
+_BOTH = ("riata", "installed")
 
 FILES: tuple[TestFile, ...] = (
     # Those with `Task` and `Future` class attributes, in every combination of riata's and CPython's.
@@ -73,15 +77,15 @@ FILES: tuple[TestFile, ...] = (
     TestFile("test_eager_task_factory", _ALL_VARIANTS),
     # Those that take whatever loop they are given.
     TestFile("test_events"),
-    TestFile("test_taskgroups"),
-    TestFile("test_waitfor"),
-    TestFile("test_locks"),
-    TestFile("test_queues"),
-    TestFile("test_timeouts"),
-    TestFile("test_context"),
-    TestFile("test_pep492"),
-    TestFile("test_runners"),
-    TestFile("test_threads"),
+    TestFile("test_taskgroups", _BOTH),
+    TestFile("test_waitfor", _BOTH),
+    TestFile("test_locks", _BOTH),
+    TestFile("test_queues", _BOTH),
+    TestFile("test_timeouts", _BOTH),
+    TestFile("test_context", _BOTH),
+    TestFile("test_pep492", _BOTH),
+    TestFile("test_runners", _BOTH),
+    TestFile("test_threads", _BOTH),
     # Later milestones.
     TestFile("test_subprocess", later=True),
     TestFile("test_ssl", later=True),

@@ -48,6 +48,10 @@ class Loop(asyncio.SelectorEventLoop):
         return Future(loop=self)
 
 
+def install() -> None:
+    """asyncio's building blocks are asyncio's."""
+
+
 def new_event_loop() -> Loop:
     """Create a loop."""
     return Loop()

@@ -51,6 +51,8 @@ class Substitution:
     def before_loading(self) -> None:
         """Replace what test files look up by name; call this before any of them is imported."""
         self._count_work()
+        if self.variant.installed:
+            self.module.install()
         if self.variant.task:
             asyncio.tasks._CTask = self.module.Task  # type: ignore[attr-defined]
         if self.variant.future:

@@ -82,7 +82,7 @@ def test_options_that_would_leave_riata_out_are_refused(option: str) -> None:
 
 
 def test_a_loop_that_cannot_be_installed_ends_the_program_before_it_starts(tmp_path: Path) -> None:
-    (tmp_path / "riata.py").write_text("def install(): raise RuntimeError('no loop today')")
+    (tmp_path / "riata.py").write_text("def install(**_): raise RuntimeError('no loop today')")
     path = f"{BOOT}{os.pathsep}{tmp_path}"
     ended = subprocess.run(
         [sys.executable, "-c", "print('ran')"],

@@ -7,6 +7,7 @@ use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use crate::combine::Coroutine;
 use crate::imports::imports;
 use crate::unwind;
 
@@ -15,14 +16,21 @@ pub use crate::unwind::send_none;
 /// What a coroutine did with what was sent.
 pub use crate::unwind::Sent;
 
+/// Whether `object` is a coroutine of a Python function, or one of ours.
+#[inline]
+pub fn is_exact(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: B4: a type check on a live object.
+    let python = unsafe { ffi::PyCoro_CheckExact(object.as_ptr()) } != 0;
+    python || object.is_exact_instance_of::<Coroutine>()
+}
+
 /// Whether asyncio takes `object` for a coroutine (`asyncio.iscoroutine`).
 ///
 /// # Errors
 /// What a subclass hook of `collections.abc.Coroutine` raises.
 #[inline]
 pub fn is_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
-    // SAFETY: B4: a type check on a live object.
-    if unsafe { ffi::PyCoro_CheckExact(object.as_ptr()) } != 0 {
+    if is_exact(object) {
         return Ok(true);
     }
     imports(object.py())?

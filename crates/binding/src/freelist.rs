@@ -10,6 +10,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::cell::GilCell;
+use crate::combine::Coroutine;
 use crate::future::Future;
 use crate::handle::Handle;
 use crate::task::Task;
@@ -39,13 +40,14 @@ macro_rules! recycled {
         }
     )*};
 }
-recycled!(Handle, Future, Task);
+recycled!(Handle, Future, Task, Coroutine);
 
 /// Puts the allocators in. Called once, while the module is made.
 pub fn install(py: Python<'_>) {
     install_one::<Handle>(py);
     install_one::<Future>(py);
     install_one::<Task>(py);
+    install_one::<Coroutine>(py);
 }
 
 fn install_one<T: Recycled>(py: Python<'_>) {

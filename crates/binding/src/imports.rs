@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyType;
+use pyo3::types::{PyDict, PyType};
 
 /// What is imported from the standard library, by the names it has there.
 pub struct Imports {
@@ -28,6 +28,24 @@ pub struct Imports {
     pub events: Py<PyAny>,
     /// `asyncio.coroutines.iscoroutine`
     pub iscoroutine: Py<PyAny>,
+    /// `asyncio.events.get_running_loop`
+    pub get_running_loop: Py<PyAny>,
+    /// `asyncio.events._get_running_loop`: None instead of an error
+    pub maybe_running_loop: Py<PyAny>,
+    /// `asyncio.tasks.current_task`
+    pub current_task: Py<PyAny>,
+    /// `asyncio.futures.isfuture`
+    pub isfuture: Py<PyAny>,
+    /// `inspect.isawaitable`
+    pub isawaitable: Py<PyAny>,
+    /// `types.CoroutineType`
+    pub coroutine_type: Py<PyAny>,
+    /// `warnings._warn_unawaited_coroutine`
+    pub warn_unawaited_coroutine: Py<PyAny>,
+    /// `asyncio.tasks._GatheringFuture`
+    pub gathering_future: Py<PyAny>,
+    /// asyncio's own functions that native ones stand for, by their qualified names, from before any of them is replaced
+    pub originals: Py<PyDict>,
     /// `asyncio.base_futures._future_repr`
     pub future_repr: Py<PyAny>,
     /// `asyncio.base_tasks._task_repr`
@@ -117,6 +135,15 @@ fn load(py: Python<'_>) -> PyResult<Imports> {
         asyncio_timer_handle: import("asyncio.events", "TimerHandle")?,
         base_event_loop: import("asyncio.base_events", "BaseEventLoop")?,
         get_event_loop: get_event_loop.unbind(),
+        get_running_loop: events.getattr("get_running_loop")?.unbind(),
+        maybe_running_loop: events.getattr("_get_running_loop")?.unbind(),
+        current_task: import("asyncio.tasks", "current_task")?,
+        isfuture: import("asyncio.futures", "isfuture")?,
+        isawaitable: import("inspect", "isawaitable")?,
+        coroutine_type: import("types", "CoroutineType")?,
+        warn_unawaited_coroutine: import("warnings", "_warn_unawaited_coroutine")?,
+        gathering_future: import("asyncio.tasks", "_GatheringFuture")?,
+        originals: originals(py)?.unbind(),
         events: events.into_any().unbind(),
         iscoroutine: import("asyncio.coroutines", "iscoroutine")?,
         future_repr: import("asyncio.base_futures", "_future_repr")?,
@@ -147,6 +174,19 @@ fn load(py: Python<'_>) -> PyResult<Imports> {
     })
 }
 
+/// asyncio's own functions that native ones stand for.
+fn originals(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let found = PyDict::new(py);
+    for (module, name) in [("asyncio.tasks", "sleep")] {
+        let mut object = py.import(module)?.into_any();
+        for part in name.split('.') {
+            object = object.getattr(part)?;
+        }
+        found.set_item(name, object)?;
+    }
+    Ok(found)
+}
+
 /// The stack of the calling Python code, as `asyncio.format_helpers.extract_stack` gives it: what debug mode
 /// keeps as `_source_traceback`. None when no Python code is running.
 pub fn extract_stack(py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
@@ -162,7 +202,7 @@ pub fn extract_stack(py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
 /// Sends `context` to `loop.call_exception_handler`.
 pub fn call_exception_handler(
     event_loop: &Bound<'_, PyAny>,
-    context: &Bound<'_, pyo3::types::PyDict>,
+    context: &Bound<'_, PyDict>,
 ) -> PyResult<()> {
     event_loop.call_method1(
         pyo3::intern!(event_loop.py(), "call_exception_handler"),

@@ -30,6 +30,12 @@ pub struct Version {
     pub uncancel_clears: bool,
     /// Futures note who awaits them.
     pub awaited_by: bool,
+    /// `gather` and task groups hear at once of children that are done already.
+    pub done_children_at_once: bool,
+    /// An exception that nobody awaits behind a cancelled `shield` is not marked as looked at.
+    pub shield_leaves_exceptions: bool,
+    /// `sleep(nan)` raises.
+    pub sleep_refuses_nan: bool,
     /// `Server._attach` and `_detach` are given the transport (3.13 and later).
     pub server_takes_transport: bool,
     /// `writelines` is `write` of all joined.
@@ -85,6 +91,9 @@ pub fn version(py: Python<'_>) -> PyResult<&'static Version> {
             create_task_is_open: takes_any_keyword(py, "create_task")?,
             uncancel_clears: info >= (3, 13),
             awaited_by: info >= (3, 14),
+            done_children_at_once: info >= (3, 12),
+            shield_leaves_exceptions: info >= (3, 14),
+            sleep_refuses_nan: info >= (3, 13),
             server_takes_transport: takes_transport(py)?,
             writelines_joins: info < (3, 12),
             bytes_like_text: match info >= (3, 14) {
@@ -145,6 +154,29 @@ pub fn set_running_loop(py: Python<'_>, event_loop: Option<&Bound<'_, PyAny>>) -
         set_running_loop.bind(py).call1((event_loop,))?;
     }
     set.call1((event_loop,)).map(drop)
+}
+
+/// The current task of `event_loop`.
+///
+/// # Errors
+/// What asyncio raises.
+#[inline]
+pub fn current_task<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = event_loop.py();
+    match &version(py)?.current {
+        CurrentTask::Dict(entries) => entries.bind(py).get_item(event_loop),
+        CurrentTask::Swap { .. } => {
+            let task = imports(py)?.current_task.bind(py).call1((event_loop,))?;
+            Ok((!task.is_none()).then_some(task))
+        }
+    }
+}
+
+/// The StopIteration by which an iterator gives `result`.
+///
+/// A tuple or an exception would be taken for the arguments to make it from, or for the exception itself.
+pub fn stop_iteration(result: Py<PyAny>) -> PyErr {
+    PyStopIteration::new_err((result,))
 }
 
 /// Makes `task` the current one of `event_loop`, whatever was.

@@ -1,6 +1,7 @@
 //! The extension module `riata._native`: the engine as Python sees it.
 //!
-//! Rooms: `event_loop` (the surface of `asyncio.AbstractEventLoop`), `transport`, `future`, `task`, `handle`; `context` and
+//! Rooms: `event_loop` (the surface of `asyncio.AbstractEventLoop`), `combine` (what waits for tasks and time),
+//! `transport`, `future`, `task`, `handle`; `context` and
 //! `coroutine` (driving what Python owns), `interop` (what CPython's `_asyncio` must be told, and where versions
 //! differ), `slots` (type slots that PyO3 lacks), `trashcan` (long chains die without a deep stack), `fastcall` (methods
 //! that take any keyword without a dictionary), `threads` (who else wants the GIL), `unwind` (calls that a thread may not
@@ -8,6 +9,7 @@
 //! `imports`, `error`, `cell`.
 
 mod cell;
+mod combine;
 mod context;
 mod coroutine;
 mod error;
@@ -30,6 +32,14 @@ use pyo3::prelude::*;
 /// riata's native half: import `riata` instead.
 #[pymodule(gil_used = true)]
 mod _native {
+    #[pymodule_export]
+    use crate::combine::ensure_future::ensure_future;
+    #[pymodule_export]
+    use crate::combine::gather::gather;
+    #[pymodule_export]
+    use crate::combine::shield::shield;
+    #[pymodule_export]
+    use crate::combine::{AlarmBell, Coroutine, GatheringFuture, Observation, Shield};
     #[pymodule_export]
     use crate::event_loop::EventLoop;
     #[pymodule_export]
@@ -63,6 +73,7 @@ mod _native {
         crate::slots::install(module.py())?;
         crate::fastcall::install(module.py())?;
         crate::freelist::install(module.py());
+        crate::combine::function::install(module)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

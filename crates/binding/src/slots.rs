@@ -10,12 +10,16 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
-use pyo3::PyTypeInfo;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyBaseException, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::pyclass::boolean_struct::True;
+use pyo3::types::PyTuple;
+use pyo3::{PyClass, PyTypeInfo};
 
+use crate::combine::Coroutine;
 use crate::future::{Future, FutureIter, Sent};
+use crate::interop;
 use crate::task::Task;
 use crate::transport::{PipeEnd, ReadPipeTransport, StreamTransport, WritePipeTransport};
 use crate::trashcan;
@@ -53,9 +57,10 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
         {
             return Ok(());
         }
-        install_transport::<StreamTransport>(py)?;
-        install_transport::<ReadPipeTransport>(py)?;
-        install_transport::<WritePipeTransport>(py)?;
+        install_closing::<StreamTransport>(py)?;
+        install_closing::<ReadPipeTransport>(py)?;
+        install_closing::<WritePipeTransport>(py)?;
+        install_closing::<Coroutine>(py)?;
         (*future).tp_finalize = Some(finalize_future);
         (*future).tp_dealloc = Some(dealloc_future);
         (*task).tp_finalize = Some(finalize_task);
@@ -76,10 +81,10 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
                 return Err(PyErr::fetch(py));
             }
         }
-        if !(*iter).tp_as_async.is_null() {
-            (*(*iter).tp_as_async).am_send = Some(send_future_iter);
-        }
-        for r#type in [future, task, iter] {
+        set_awaited::<FutureIter>(iter);
+        let coroutine = Coroutine::type_object_raw(py);
+        set_awaited::<Coroutine>(coroutine);
+        for r#type in [future, task, iter, coroutine] {
             ffi::PyType_Modified(r#type);
         }
     }
@@ -90,7 +95,7 @@ fn no_deallocator() -> PyErr {
     pyo3::exceptions::PyImportError::new_err("a native type has no deallocator")
 }
 
-/// A transport class, which has no subclasses, whose instances are finalized if they are open when they die.
+/// A class without subclasses (a transport, a coroutine) whose instances are finalized if they are open when they die.
 trait Closing: PyTypeInfo {
     /// The deallocator that PyO3 made.
     fn deallocator() -> &'static OnceLock<ffi::destructor>;
@@ -121,24 +126,43 @@ macro_rules! closing {
     )*};
 }
 
-closing!(StreamTransport, ReadPipeTransport, WritePipeTransport);
+closing!(
+    StreamTransport,
+    ReadPipeTransport,
+    WritePipeTransport,
+    Coroutine
+);
 
-/// Puts the finalizer of a transport class in.
+/// Puts the finalizer of such a class in.
 ///
 /// # Safety
 /// B6: no instance exists yet.
-unsafe fn install_transport<T: Closing>(py: Python<'_>) -> PyResult<()> {
+unsafe fn install_closing<T: Closing>(py: Python<'_>) -> PyResult<()> {
     let class = T::type_object_raw(py);
     // SAFETY: B6: the caller's promise, and the GIL is held.
     unsafe {
         let dealloc = (*class).tp_dealloc.ok_or_else(no_deallocator)?;
         if T::deallocator().set(dealloc).is_ok() {
-            (*class).tp_finalize = Some(finalize_transport::<T>);
-            (*class).tp_dealloc = Some(dealloc_transport::<T>);
+            (*class).tp_finalize = Some(finalize_closing::<T>);
+            (*class).tp_dealloc = Some(dealloc_closing::<T>);
             ffi::PyType_Modified(class);
         }
     }
     Ok(())
+}
+
+/// Sets the slots by which `await` goes on.
+///
+/// # Safety
+/// `class` is the type object of `T`.
+unsafe fn set_awaited<T: Awaited>(class: *mut ffi::PyTypeObject) {
+    // SAFETY: B6: a heap type that no instance and no subclass exists of yet.
+    unsafe {
+        if !(*class).tp_as_async.is_null() {
+            (*(*class).tp_as_async).am_send = Some(send::<T>);
+        }
+        (*class).tp_iternext = Some(next::<T>);
+    }
 }
 
 const fn finalizer_method(call: ffi::PyCFunction) -> ffi::PyMethodDef {
@@ -220,7 +244,7 @@ unsafe extern "C" fn finalize_task(object: *mut ffi::PyObject) {
     }
 }
 
-unsafe extern "C" fn finalize_transport<T: Closing>(object: *mut ffi::PyObject) {
+unsafe extern "C" fn finalize_closing<T: Closing>(object: *mut ffi::PyObject) {
     // SAFETY: B6: called by the interpreter, for a T, which has no subclasses.
     unsafe {
         finalizing(object, |object| {
@@ -229,7 +253,7 @@ unsafe extern "C" fn finalize_transport<T: Closing>(object: *mut ffi::PyObject) 
     }
 }
 
-unsafe extern "C" fn dealloc_transport<T: Closing>(object: *mut ffi::PyObject) {
+unsafe extern "C" fn dealloc_closing<T: Closing>(object: *mut ffi::PyObject) {
     // SAFETY: B6: the count is nought; the object is whole until PyO3's deallocator gets it.
     unsafe {
         let py = Python::assume_attached();
@@ -287,31 +311,92 @@ unsafe extern "C" fn dealloc_task(object: *mut ffi::PyObject) {
     }
 }
 
-unsafe extern "C" fn send_future_iter(
+/// What can be awaited, natively.
+trait Awaited: PyClass<Frozen = True> + Sync {
+    fn step(&self, py: Python<'_>) -> PyResult<Sent>;
+}
+
+impl Awaited for FutureIter {
+    #[inline(always)]
+    fn step(&self, py: Python<'_>) -> PyResult<Sent> {
+        Self::step(self, py)
+    }
+}
+
+impl Awaited for Coroutine {
+    #[inline(always)]
+    fn step(&self, py: Python<'_>) -> PyResult<Sent> {
+        Self::step(self, py)
+    }
+}
+
+/// One step of `object`, whatever happens in it.
+///
+/// # Safety
+/// Called from a slot of `T`, with a live object of that type.
+#[inline(always)]
+unsafe fn stepped<T: Awaited>(py: Python<'_>, object: *mut ffi::PyObject) -> PyResult<Sent> {
+    // SAFETY: B6: the interpreter calls slots with a live object of their type.
+    let this = unsafe { Borrowed::from_ptr(py, object).cast_unchecked::<T>() };
+    match catch_unwind(AssertUnwindSafe(|| this.get().step(py))) {
+        Ok(outcome) => outcome,
+        Err(_) => Err(PyRuntimeError::new_err(
+            "riata panicked; the message is on stderr",
+        )),
+    }
+}
+
+/// `am_send`.
+unsafe extern "C" fn send<T: Awaited>(
     object: *mut ffi::PyObject,
     _value: *mut ffi::PyObject,
     result: *mut *mut ffi::PyObject,
 ) -> ffi::PySendResult {
-    // SAFETY: B6: called by the interpreter for a FutureIter, with room for one reference.
+    // SAFETY: B6: called by the interpreter for a T, with room for one reference.
     let step = |py: Python<'_>| unsafe {
         *result = std::ptr::null_mut();
-        let iter = Borrowed::from_ptr(py, object);
-        let iter = iter.cast_unchecked::<FutureIter>();
-        let error = match catch_unwind(AssertUnwindSafe(|| iter.get().step(py))) {
-            Ok(Ok(Sent::Yield(future))) => {
-                *result = future.into_ptr();
-                return ffi::PySendResult::PYGEN_NEXT;
+        match stepped::<T>(py, object) {
+            Ok(Sent::Yield(awaited)) => {
+                *result = awaited.into_ptr();
+                ffi::PySendResult::PYGEN_NEXT
             }
-            Ok(Ok(Sent::Return(value))) => {
+            Ok(Sent::Return(value)) => {
                 *result = value.into_ptr();
-                return ffi::PySendResult::PYGEN_RETURN;
+                ffi::PySendResult::PYGEN_RETURN
             }
-            Ok(Err(error)) => error,
-            Err(_) => PyRuntimeError::new_err("riata panicked; the message is on stderr"),
-        };
-        error.restore(py);
-        ffi::PySendResult::PYGEN_ERROR
+            Err(error) => {
+                error.restore(py);
+                ffi::PySendResult::PYGEN_ERROR
+            }
+        }
     };
     // SAFETY: B6: as above. Attaching tells PyO3 that references may be dropped at once.
+    unsafe { Python::attach_unchecked(step) }
+}
+
+/// Raises StopIteration with `value`, as `_PyGen_SetStopIterationValue` does.
+fn set_stop_iteration(py: Python<'_>, value: Py<PyAny>) {
+    let is_taken_apart = value.bind(py).is_instance_of::<PyTuple>()
+        || value.bind(py).is_instance_of::<PyBaseException>();
+    match is_taken_apart {
+        true => interop::stop_iteration(value).restore(py),
+        // SAFETY: B4: live objects; the interpreter makes the exception, or keeps the value until it is asked for.
+        false => unsafe { ffi::PyErr_SetObject(ffi::PyExc_StopIteration, value.as_ptr()) },
+    }
+}
+
+/// `tp_iternext`, which `await` calls from Python 3.12 on. NULL without an exception is the end with None.
+unsafe extern "C" fn next<T: Awaited>(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: B6: called by the interpreter for a T.
+    let step = |py: Python<'_>| unsafe {
+        match stepped::<T>(py, object) {
+            Ok(Sent::Yield(awaited)) => return awaited.into_ptr(),
+            Ok(Sent::Return(value)) if value.is_none(py) => {}
+            Ok(Sent::Return(value)) => set_stop_iteration(py, value),
+            Err(error) => error.restore(py),
+        }
+        std::ptr::null_mut()
+    };
+    // SAFETY: B6: as above.
     unsafe { Python::attach_unchecked(step) }
 }

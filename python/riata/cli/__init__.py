@@ -46,7 +46,7 @@ def main() -> None:
 
 @main.command(
     cls=_Program,
-    options_metavar="[PYTHON OPTIONS]",
+    options_metavar="[--no-primitives] [PYTHON OPTIONS]",
     epilog=EXAMPLES,
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-m MODULE | SCRIPT | -c CODE] [ARG]...")
@@ -56,12 +56,16 @@ def run(arguments: tuple[str, ...]) -> None:
     SCRIPT is a file, a directory or zip file with a __main__.py, or - for standard input. Options before
     the program are Python's own (`python --help` lists them); options after it are the program's.
 
+    With --no-primitives in first place the program gets riata's loop alone; asyncio's building blocks (gather, sleep,
+    task groups, …) stay asyncio's.
+
     Python programs that it starts as new processes run on asyncio's loop, unless started with `riata run` again.
     """
-    command = CommandLine.parse(arguments)
+    primitives = arguments[:1] != ("--no-primitives",)
+    command = CommandLine.parse(arguments if primitives else arguments[1:])
     if not command.program:
         raise click.UsageError("name a program to run: -m MODULE, SCRIPT or -c CODE")
     try:
-        replace_process(command)
+        replace_process(command, primitives=primitives)
     except StartError as error:
         raise click.ClickException(str(error)) from None

@@ -19,6 +19,8 @@ from typing import Final, Never, Self
 BOOT: Final = str(Path(__file__).with_name("boot"))
 # What PYTHONPATH was, where it was set; `boot/sitecustomize.py` puts it back.
 KEPT: Final = "RIATA_RUN_PYTHONPATH"
+# Set when the program is to get riata's loop alone.
+LOOP_ALONE: Final = "RIATA_RUN_NO_PRIMITIVES"
 
 # Options that keep `sitecustomize` from being looked for on PYTHONPATH.
 _WITHOUT_BOOT: Final = {
@@ -82,8 +84,10 @@ def _value(rest: list[str], separate: bool) -> list[str]:
     return [rest.pop(0)] if separate and rest else []
 
 
-def replace_process(command: CommandLine) -> Never:
-    """Become `python` running `command`, with riata's loop installed. Does not return.
+def replace_process(command: CommandLine, *, primitives: bool = True) -> Never:
+    """Become `python` running `command`, with riata's loop installed, and its building blocks if `primitives`.
+
+    Does not return.
 
     The options that this interpreter itself was started with (`python -u -m riata run …`) hold for
     the program too.
@@ -103,12 +107,15 @@ def replace_process(command: CommandLine) -> Never:
     words = [sys.executable, *own.options, *command.options, *command.program]
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(sys.executable, words, _environment())
+    os.execve(sys.executable, words, _environment(primitives))
 
 
-def _environment() -> dict[str, str]:
+def _environment(primitives: bool) -> dict[str, str]:
     """This process's environment with `BOOT` at the head of PYTHONPATH."""
     environment = dict(os.environ)
+    environment.pop(LOOP_ALONE, None)
+    if not primitives:
+        environment[LOOP_ALONE] = "1"
     path = environment.get("PYTHONPATH")
     if path is None:
         environment.pop(KEPT, None)

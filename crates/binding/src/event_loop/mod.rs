@@ -39,8 +39,8 @@ use riata_engine::timers::{TimerKey, Timers};
 
 use crate::cell::GilCell;
 use crate::error::os_error;
-use crate::handle::TimerHandle;
 use crate::transport::{Scratch, StreamTransport};
+use schedule::Timer;
 use watch::Watcher;
 use work::Work;
 
@@ -81,6 +81,9 @@ pub struct Stats {
 pub struct Overrides {
     call_soon: bool,
     call_at: bool,
+    call_later: bool,
+    create_future: bool,
+    create_task: bool,
     time: bool,
 }
 
@@ -89,7 +92,7 @@ pub struct Overrides {
 pub struct EventLoop {
     kernel: GilCell<Option<Arc<Kernel>>>,
     ready: GilCell<Ready<Work>>,
-    timers: GilCell<Timers<Py<TimerHandle>>>,
+    timers: GilCell<Timers<Timer>>,
     pub(crate) registry: GilCell<Registry<Watcher>>,
     /// Transports that have written in this turn.
     pub(crate) writers: GilCell<VecDeque<Py<StreamTransport>>>,
@@ -142,6 +145,27 @@ impl EventLoop {
     #[inline(always)]
     pub fn overrides_call_soon(&self, py: Python<'_>) -> bool {
         self.overrides.get(py).call_soon
+    }
+
+    /// Whether a timer may be started without a handle: nothing that asyncio would call is overridden, and debug mode
+    /// keeps no stacks.
+    #[inline(always)]
+    pub fn schedules_directly(&self, py: Python<'_>) -> bool {
+        let overrides = self.overrides.get(py);
+        !(overrides.call_later || overrides.call_at || overrides.time || self.debug.get(py))
+    }
+
+    /// Whether `create_future` makes one of ours, without a stack to keep.
+    #[inline(always)]
+    pub fn makes_native_futures(&self, py: Python<'_>) -> bool {
+        !(self.overrides.get(py).create_future || self.debug.get(py))
+    }
+
+    /// Whether `create_task` makes one of ours.
+    #[inline(always)]
+    pub fn makes_native_tasks(&self, py: Python<'_>) -> bool {
+        !self.overrides.get(py).create_task
+            && self.task_factory.with(py, |factory| factory.is_none())
     }
 
     /// # Errors
@@ -209,7 +233,7 @@ impl EventLoop {
 
     /// Takes a timer out; the caller drops it once nothing is in flux.
     #[must_use]
-    pub fn forget_timer(&self, py: Python<'_>, key: TimerKey) -> Option<Py<TimerHandle>> {
+    pub fn forget_timer(&self, py: Python<'_>, key: TimerKey) -> Option<Timer> {
         self.timers.with(py, |timers| timers.remove(key))
     }
 
@@ -237,6 +261,9 @@ impl EventLoop {
         let overrides = Overrides {
             call_soon: overridden("call_soon")?,
             call_at: overridden("call_at")?,
+            call_later: overridden("call_later")?,
+            create_future: overridden("create_future")?,
+            create_task: overridden("create_task")?,
             time: overridden("time")?,
         };
         slf.get().overrides.set(py, overrides);
@@ -257,7 +284,9 @@ impl EventLoop {
             _ => registry.take_all(),
         });
         for timer in &timers {
-            timer.get().set_key(py, None);
+            if let Timer::Handle(handle) = timer {
+                handle.get().set_key(py, None);
+            }
         }
         let writers = self.writers.take(py);
         drop((ready, timers, watchers, writers, kernel));
@@ -441,7 +470,7 @@ impl EventLoop {
                 work.traverse(&visit)?;
             }
             for timer in self.timers.traverse().iter() {
-                visit.call(timer)?;
+                timer.traverse(&visit)?;
             }
             for (_, watcher) in self.registry.traverse().iter() {
                 watcher.traverse(&visit)?;
@@ -459,6 +488,16 @@ impl EventLoop {
     }
 }
 
+/// The methods that have shortcuts.
+const OVERRIDABLE: [&str; 6] = [
+    "call_soon",
+    "call_at",
+    "call_later",
+    "create_future",
+    "create_task",
+    "time",
+];
+
 /// `object.__setattr__`, then a look whether that overrode a method.
 #[allow(unsafe_code)]
 fn set_attribute(
@@ -473,7 +512,7 @@ fn set_attribute(
         return Err(PyErr::fetch(py));
     }
     let name = name.str()?;
-    if matches!(&*name.to_string_lossy(), "call_soon" | "call_at" | "time") {
+    if OVERRIDABLE.contains(&&*name.to_string_lossy()) {
         EventLoop::note_overrides(slf)?;
     }
     Ok(())

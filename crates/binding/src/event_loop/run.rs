@@ -18,6 +18,7 @@ use riata_engine::clock::{Nanos, monotonic};
 use riata_engine::driver::{Dispatch, Events, Interest, Readiness, WatchKey};
 use riata_engine::remote::Sleep;
 
+use super::schedule::Timer;
 use super::watch::Watcher;
 use super::work::{Work, warn_slow};
 use super::{EventLoop, Kernel, thread_ident};
@@ -375,10 +376,14 @@ impl EventLoop {
             monotonic()
         };
         while let Some(timer) = this.timers.with(py, |timers| timers.pop_due(now)) {
-            timer.get().set_key(py, None);
-            let handle: Py<Handle> = timer.into_bound(py).into_super().unbind();
-            this.ready
-                .with(py, |ready| ready.push(Work::Handle(handle)));
+            let work = match timer {
+                Timer::Handle(timer) => {
+                    timer.get().set_key(py, None);
+                    Work::Handle(timer.into_bound(py).into_super().unbind())
+                }
+                Timer::Alarm(alarm) => Work::Ring(alarm),
+            };
+            this.ready.with(py, |ready| ready.push(work));
             this.stats.with(py, |stats| stats.timers += 1);
         }
         Ok(())
@@ -482,6 +487,22 @@ impl EventLoop {
                 match StreamTransport::run(transport.bind(py), slf, signal) {
                     Ok(()) => return Ok(()),
                     Err(error) => (Work::Stream(transport, signal), error),
+                }
+            }
+            Work::Observe(observer, future) => {
+                this.stats.with(py, |stats| stats.callbacks += 1);
+                Self::leave_task(slf)?;
+                match observer.notify(future.bind(py)) {
+                    Ok(()) => return Ok(()),
+                    Err(error) => (Work::Observe(observer, future), error),
+                }
+            }
+            Work::Ring(alarm) => {
+                this.stats.with(py, |stats| stats.callbacks += 1);
+                Self::leave_task(slf)?;
+                match alarm.ring(py) {
+                    Ok(()) => return Ok(()),
+                    Err(error) => (Work::Ring(alarm), error),
                 }
             }
             Work::Callback {

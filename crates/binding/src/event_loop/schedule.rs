@@ -6,15 +6,43 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
 use riata_engine::clock::{Nanos, monotonic};
+use riata_engine::timers::TimerKey;
 
 use super::EventLoop;
 use super::work::{LoopRef, Work};
+use crate::combine::Alarm;
 use crate::fastcall::{CallbackArguments, FastCall, FastMethod};
 use crate::handle::{Handle, TimerHandle};
 use crate::imports::imports;
 
+/// What waits for its time.
+pub enum Timer {
+    /// What `call_later` and `call_at` return.
+    Handle(Py<TimerHandle>),
+    /// A native party, without a handle.
+    Alarm(Alarm),
+}
+
+impl Timer {
+    /// Shows the collector what is inside.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Handle(handle) => visit.call(handle),
+            Self::Alarm(alarm) => alarm.traverse(visit),
+        }
+    }
+}
+
 impl EventLoop {
+    /// Sets an alarm for `deadline`.
+    #[inline]
+    pub fn add_alarm(&self, py: Python<'_>, deadline: Nanos, alarm: Alarm) -> TimerKey {
+        self.timers
+            .with(py, |timers| timers.insert(deadline, Timer::Alarm(alarm)))
+    }
+
     /// Debug mode's look at a callback: coroutines and what cannot be called are refused.
     fn check_callback(
         slf: &Bound<'_, Self>,
@@ -28,7 +56,7 @@ impl EventLoop {
     /// Starts a timer.
     fn start_timer(slf: &Bound<'_, Self>, timer: &Bound<'_, TimerHandle>) {
         let py = slf.py();
-        let waiting = timer.clone().unbind();
+        let waiting = Timer::Handle(timer.clone().unbind());
         // asyncio's comparisons let a time that is not a number come at once; so does this conversion.
         let deadline = Nanos::not_before_secs_f64(timer.get().seconds());
         let key = slf

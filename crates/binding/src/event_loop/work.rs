@@ -6,6 +6,8 @@ use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::EventLoop;
+use crate::combine::{Alarm, AlarmBell, Observation, Observer};
+use crate::future::Future;
 use crate::handle::Handle;
 use crate::imports::imports;
 use crate::task::{Task, TaskStep, TaskWakeup};
@@ -25,6 +27,10 @@ pub enum Work {
     Wake(Py<Task>, Py<PyAny>),
     /// A transport's step.
     Stream(Py<StreamTransport>, Signal),
+    /// A native party hears that a future is done.
+    Observe(Observer, Py<PyAny>),
+    /// A native party's time has come.
+    Ring(Alarm),
     /// A done callback.
     Callback {
         /// What to call with the future
@@ -71,6 +77,12 @@ impl Work {
                 )
             }
             Self::Stream(transport, signal) => signal.into_call(transport.bind(py))?,
+            Self::Observe(observer, future) => (
+                Py::new(py, Observation::new(observer))?.into_any(),
+                vec![future],
+                None,
+            ),
+            Self::Ring(alarm) => (Py::new(py, AlarmBell::new(alarm))?.into_any(), vec![], None),
             Self::Callback {
                 callback,
                 future,
@@ -90,6 +102,10 @@ impl Work {
             }
             Self::Wake(task, future) => Self::Wake(task.clone_ref(py), future.clone_ref(py)),
             Self::Stream(transport, signal) => Self::Stream(transport.clone_ref(py), *signal),
+            Self::Observe(observer, future) => {
+                Self::Observe(observer.clone_ref(py), future.clone_ref(py))
+            }
+            Self::Ring(alarm) => Self::Ring(alarm.clone_ref(py)),
             Self::Callback {
                 callback,
                 future,
@@ -133,6 +149,11 @@ impl Work {
             Self::Throw(task, exception) => visit.call(task).and_then(|()| visit.call(exception)),
             Self::Wake(task, future) => visit.call(task).and_then(|()| visit.call(future)),
             Self::Stream(transport, _) => visit.call(transport),
+            Self::Observe(observer, future) => {
+                observer.traverse(visit)?;
+                visit.call(future)
+            }
+            Self::Ring(alarm) => alarm.traverse(visit),
             Self::Callback {
                 callback,
                 future,
@@ -211,6 +232,20 @@ impl LoopRef {
                 .bind(py)
                 .call_method0(intern!(py, "get_debug"))?
                 .is_truthy(),
+        }
+    }
+
+    /// `loop.create_future()`.
+    ///
+    /// # Errors
+    /// What it raises.
+    #[inline]
+    pub fn create_future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self {
+            Self::Native(native) if native.get().makes_native_futures(py) => {
+                Ok(Bound::new(py, Future::on(self.clone_ref(py)))?.into_any())
+            }
+            _ => self.object(py).call_method0(intern!(py, "create_future")),
         }
     }
 

@@ -23,7 +23,8 @@ pub enum Sent {
 }
 
 impl FutureIter {
-    pub(super) fn new(future: Py<Future>) -> Self {
+    /// What awaits `future`.
+    pub fn new(future: Py<Future>) -> Self {
         Self {
             future: GilCell::new(Some(future)),
         }

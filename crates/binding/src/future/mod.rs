@@ -18,6 +18,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
 
 use crate::cell::GilCell;
+use crate::combine::Observer;
 use crate::event_loop::work::LoopRef;
 use crate::imports::{call_exception_handler, extract_stack, imports};
 use crate::interop;
@@ -165,6 +166,12 @@ impl Future {
         self.blocking.replace(py, false)
     }
 
+    /// Sets the mark of `__await__` and tells whether it was set already.
+    #[inline]
+    pub fn mark_blocking(&self, py: Python<'_>) -> bool {
+        self.blocking.replace(py, true)
+    }
+
     fn check_initialized(&self, py: Python<'_>) -> PyResult<()> {
         match self
             .event_loop
@@ -203,6 +210,33 @@ impl Future {
                 .setattr(intern!(py, "__traceback__"), traceback)?;
         }
         Ok(reading.0)
+    }
+
+    /// The exception, which counts as looked at then, or None.
+    ///
+    /// # Errors
+    /// CancelledError when cancelled, InvalidStateError while pending.
+    pub fn exception(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        match self.state.get(py) {
+            State::Cancelled => return Err(self.cancelled_error(py)?),
+            State::Pending => return Err(invalid_state(py, "Exception is not set.")),
+            State::Finished => {}
+        }
+        self.log_traceback.set(py, false);
+        Ok(self.outcome.with(py, |outcome| match outcome {
+            Outcome::Exception(exception, _) => Some(exception.clone_ref(py)),
+            _ => None,
+        }))
+    }
+
+    /// Takes an observer out that waits for this future.
+    pub fn remove_observer(&self, py: Python<'_>, observer: &Observer) {
+        let is_other =
+            |waiter: &Waiter| !matches!(waiter, Waiter::Observer(other) if other.is(observer));
+        drop(
+            self.waiters
+                .with(py, |waiters| waiters.remove_unless(is_other)),
+        );
     }
 
     /// Finishes with a result.

@@ -6,7 +6,8 @@ use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::waiters::Waiter;
-use super::{Future, FutureIter, Outcome, Reading, State, invalid_state};
+use super::{Future, FutureIter, Outcome, Reading, State};
+use crate::combine::Observation;
 use crate::context;
 use crate::imports::imports;
 use crate::interop;
@@ -75,17 +76,9 @@ impl Future {
     /// Return the exception that was set, or None.
     ///
     /// Raises CancelledError when cancelled and InvalidStateError while pending.
-    fn exception(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        match self.state.get(py) {
-            State::Cancelled => return Err(self.cancelled_error(py)?),
-            State::Pending => return Err(invalid_state(py, "Exception is not set.")),
-            State::Finished => {}
-        }
-        self.log_traceback.set(py, false);
-        Ok(self.outcome.with(py, |outcome| match outcome {
-            Outcome::Exception(exception, _) => Some(exception.clone_ref(py)),
-            _ => None,
-        }))
+    #[pyo3(name = "exception")]
+    fn exception_py(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.exception(py)
     }
 
     /// Mark the future done and set its result. Raises InvalidStateError when it is done already.
@@ -141,7 +134,7 @@ impl Future {
         let callbacks: Vec<Py<PyAny>> = this.waiters.with(py, |waiters| {
             let calls = waiters.as_slice().iter().filter_map(|waiter| match waiter {
                 Waiter::Call(callback, _) => Some(callback.clone_ref(py)),
-                Waiter::Task(_) => None,
+                Waiter::Task(_) | Waiter::Observer(_) => None,
             });
             calls.collect()
         });
@@ -157,6 +150,7 @@ impl Future {
                     |waiter| match waiter {
                         Waiter::Call(callback, _) => equal.iter().any(|equal| equal.is(callback)),
                         Waiter::Task(task) => TaskWakeup::wakes(r#fn, task),
+                        Waiter::Observer(observer) => Observation::stands_for(r#fn, observer),
                     },
                 );
                 let kept: Vec<Waiter> = kept;
@@ -245,15 +239,9 @@ impl Future {
 
     #[getter]
     fn _callbacks<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
-        type Entry = Result<Py<Task>, (Py<PyAny>, Py<PyAny>)>;
-        let all: Vec<Entry> = self.waiters.with(py, |waiters| {
-            let entry = |waiter: &Waiter| match waiter {
-                Waiter::Task(task) => Ok(task.clone_ref(py)),
-                Waiter::Call(callback, context) => {
-                    Err((callback.clone_ref(py), context.clone_ref(py)))
-                }
-            };
-            waiters.as_slice().iter().map(entry).collect()
+        let all: Vec<Waiter> = self.waiters.with(py, |waiters| {
+            let all = waiters.as_slice().iter();
+            all.map(|waiter| waiter.clone_ref(py)).collect()
         });
         if all.is_empty() {
             return Ok(None);
@@ -261,11 +249,14 @@ impl Future {
         let list = PyList::empty(py);
         for entry in all {
             match entry {
-                Ok(task) => {
+                Waiter::Task(task) => {
                     let context = task.get().context(py);
                     list.append((TaskWakeup::new(task), context))?;
                 }
-                Err(callback_and_context) => list.append(callback_and_context)?,
+                Waiter::Call(callback, context) => list.append((callback, context))?,
+                Waiter::Observer(observer) => {
+                    list.append((Observation::new(observer), context::copy_current(py)?))?;
+                }
             }
         }
         Ok(Some(list))
@@ -326,6 +317,7 @@ impl Future {
                         visit.call(callback)?;
                         visit.call(context)?;
                     }
+                    Waiter::Observer(observer) => observer.traverse(&visit)?,
                 }
             }
             if let Some(rare) = self.rare.traverse() {

@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 
 use super::Future;
+use crate::combine::Observer;
 use crate::event_loop::work::Work;
 use crate::task::Task;
 
@@ -12,6 +13,21 @@ pub enum Waiter {
     Task(Py<Task>),
     /// A done callback and its context.
     Call(Py<PyAny>, Py<PyAny>),
+    /// A native party, told without a Python object for it.
+    Observer(Observer),
+}
+
+impl Waiter {
+    /// Another reference to the same.
+    pub fn clone_ref(&self, py: Python<'_>) -> Self {
+        match self {
+            Self::Task(task) => Self::Task(task.clone_ref(py)),
+            Self::Call(callback, context) => {
+                Self::Call(callback.clone_ref(py), context.clone_ref(py))
+            }
+            Self::Observer(observer) => Self::Observer(observer.clone_ref(py)),
+        }
+    }
 }
 
 /// Most futures have one waiter: it is kept inline.
@@ -33,6 +49,17 @@ impl Waiters {
                 Self::Many(all)
             }
         };
+    }
+
+    /// Takes out those that are not to be kept; the caller drops them.
+    pub(super) fn remove_unless(&mut self, keep: impl Fn(&Waiter) -> bool) -> Self {
+        if self.as_slice().iter().all(&keep) {
+            return Self::None;
+        }
+        let (kept, removed) = std::mem::take(self).into_vec().into_iter().partition(keep);
+        let kept: Vec<Waiter> = kept;
+        kept.into_iter().for_each(|waiter| self.push(waiter));
+        Self::Many(removed)
     }
 
     pub(super) fn as_slice(&self) -> &[Waiter] {
@@ -68,6 +95,7 @@ impl Future {
         let py = slf.py();
         let work = match waiter {
             Waiter::Task(task) => Work::Wake(task, slf.clone().into_any().unbind()),
+            Waiter::Observer(observer) => Work::Observe(observer, slf.clone().into_any().unbind()),
             Waiter::Call(callback, context) => Work::Callback {
                 callback,
                 future: slf.clone().into_any().unbind(),

@@ -16,10 +16,7 @@ impl Task {
     ///
     /// # Errors
     /// RecursionError for tasks that await each other in a circle; whatever the `cancel` of a foreign future raises.
-    pub(super) fn request_cancel(
-        slf: &Bound<'_, Self>,
-        message: Option<Py<PyAny>>,
-    ) -> PyResult<bool> {
+    pub fn request_cancel(slf: &Bound<'_, Self>, message: Option<Py<PyAny>>) -> PyResult<bool> {
         let py = slf.py();
         let again = || message.as_ref().map(|message| message.clone_ref(py));
         let mut task = slf.clone();

@@ -218,6 +218,11 @@ impl Task {
             .set(py, place);
     }
 
+    /// Nobody is told if it dies before it is done.
+    pub fn forget_destroy_pending(&self, py: Python<'_>) {
+        self.log_destroy_pending.set(py, false);
+    }
+
     /// The context that its steps run in.
     pub fn context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.context.cloned(py)

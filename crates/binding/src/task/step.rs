@@ -7,6 +7,8 @@ use pyo3::types::PyDict;
 
 use super::cancel::cancel_foreign;
 use super::{Task, TaskStep, TaskWakeup};
+use crate::combine::GatheringFuture;
+use crate::combine::any_future::{self, Message};
 use crate::context;
 use crate::coroutine::{self, Sent};
 use crate::event_loop::work::Work;
@@ -184,6 +186,9 @@ impl Task {
         if let Ok(native) = yielded.cast_exact::<Task>() {
             return self.wait_for_native(slf, native.as_super());
         }
+        if let Ok(native) = yielded.cast_exact::<GatheringFuture>() {
+            return self.wait_for_native(slf, native.as_super());
+        }
         self.wait_for_foreign(slf, yielded)
     }
 
@@ -208,10 +213,8 @@ impl Task {
         }
         if self.must_cancel.get(py) {
             let message = slf.as_super().get().cancel_message(py);
-            let cancelled = match awaited.cast::<Task>() {
-                Ok(task) => Task::request_cancel(task, message)?,
-                Err(_) => Future::cancel_with(awaited, message)?,
-            };
+            let message = message.map(|message| message.into_bound(py));
+            let cancelled = any_future::cancel(awaited, Message::Given(message.as_ref()))?;
             if cancelled {
                 self.must_cancel.set(py, false);
             }

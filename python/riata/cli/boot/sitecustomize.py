@@ -15,6 +15,7 @@ if _kept is None:
     os.environ.pop("PYTHONPATH", None)
 else:
     os.environ["PYTHONPATH"] = _kept
+_primitives = os.environ.pop("RIATA_RUN_NO_PRIMITIVES", None) is None
 _boot = os.path.dirname(__file__)
 sys.path[:] = [entry for entry in sys.path if entry != _boot]
 sys.path_importer_cache.pop(_boot, None)
@@ -23,7 +24,7 @@ del sys.modules[__name__]
 try:
     import riata
 
-    riata.install()
+    riata.install(primitives=_primitives)
 except BaseException:
     # `site` reports an error here and goes on: the program would run on asyncio's loop, unnoticed.
     import traceback

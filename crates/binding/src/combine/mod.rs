@@ -1,0 +1,28 @@
+//! asyncio's building blocks, native: what makes tasks wait for each other and for time.
+//!
+//! One file a function or class of asyncio's, and what they share:
+//!
+//! - `coroutine`, `body`, `function`: native coroutines, and the coroutine functions that make them
+//! - `delegate`: `await` inside one
+//! - `any_future`: futures of any kind
+//! - `observer`, `alarm`: who hears of a future that is done, and of a time that has come
+//! - `running`: which loop and which task
+
+pub mod alarm;
+pub mod any_future;
+pub mod body;
+pub mod coroutine;
+pub mod delegate;
+pub mod ensure_future;
+pub mod function;
+pub mod gather;
+pub mod observer;
+pub mod running;
+pub mod shield;
+pub mod sleep;
+
+pub use alarm::{Alarm, AlarmBell};
+pub use coroutine::Coroutine;
+pub use gather::GatheringFuture;
+pub use observer::{Observation, Observer};
+pub use shield::Shield;

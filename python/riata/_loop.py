@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from riata import _native
 from riata._asyncio import AsyncioLoop
+from riata._sock import SocketCalls
 
 if TYPE_CHECKING:
     import asyncio
@@ -70,7 +71,7 @@ class _Driver:
         """Nothing is open."""
 
 
-class Loop(_native.EventLoop, AsyncioLoop):
+class Loop(SocketCalls, AsyncioLoop):
     """riata's event loop: an `asyncio.AbstractEventLoop`, complete.
 
     Raises:

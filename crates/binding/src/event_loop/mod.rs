@@ -7,6 +7,7 @@
 //! - `forked`: a child that goes on with its parent's loop
 //! - `watch`: `add_reader`, `add_writer` and their removers
 //! - `serve`: making transports, accepting connections; `pipes`: those of pipes
+//! - `sock`: `sock_recv` and its like
 //!
 //! `riata.Loop` is a Python class derived from this one and from asyncio's own loop, whose code serves what is not
 //! native (see ARCHITECTURE.md).
@@ -16,6 +17,7 @@ pub mod pipes;
 pub mod run;
 pub mod schedule;
 pub mod serve;
+pub mod sock;
 pub mod tasks;
 pub mod watch;
 pub mod work;
@@ -94,6 +96,8 @@ pub struct EventLoop {
     ready: GilCell<Ready<Work>>,
     timers: GilCell<Timers<Timer>>,
     pub(crate) registry: GilCell<Registry<Watcher>>,
+    /// Watchers that wait for nobody and may soon wait again, and since which poll.
+    idle: GilCell<VecDeque<(WatchKey, u64)>>,
     /// Transports that have written in this turn.
     pub(crate) writers: GilCell<VecDeque<Py<StreamTransport>>>,
     /// How many bytes they have written.
@@ -289,6 +293,7 @@ impl EventLoop {
             }
         }
         let writers = self.writers.take(py);
+        self.idle.set(py, VecDeque::new());
         drop((ready, timers, watchers, writers, kernel));
         self.task_factory.set(py, None);
         self.current_handle.set(py, None);
@@ -316,6 +321,7 @@ impl EventLoop {
             ready: GilCell::new(Ready::new()),
             timers: GilCell::new(Timers::new()),
             registry: GilCell::new(registry),
+            idle: GilCell::default(),
             writers: GilCell::default(),
             unsent: GilCell::default(),
             scratch: GilCell::default(),

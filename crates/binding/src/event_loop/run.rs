@@ -19,6 +19,7 @@ use riata_engine::driver::{Dispatch, Events, Interest, Readiness, WatchKey};
 use riata_engine::remote::Sleep;
 
 use super::schedule::Timer;
+use super::sock::Which;
 use super::watch::Watcher;
 use super::work::{Work, warn_slow};
 use super::{EventLoop, Kernel, thread_ident};
@@ -91,6 +92,9 @@ impl EventLoop {
         let outcome = Self::run_hooked(slf);
         // What the last turn wrote: nobody may come back to send it.
         let outcome = outcome.and(Self::flush_writers(slf));
+        if let Some(kernel) = this.kernel(py) {
+            this.remove_idle(py, &kernel.poller, Which::All);
+        }
         this.stopping.set(py, false);
         this.thread.set(py, None);
         let cleanup = [
@@ -164,7 +168,19 @@ impl EventLoop {
         this.stats.with(py, |stats| stats.turns += 1);
         Self::flush_writers(slf)?;
         this.take_remote(py, kernel);
-        let patience = Self::patience(slf)?;
+        let mut patience = Self::patience(slf)?;
+        if this.has_idle(py) {
+            // What is dropped with them may have something to say: it is asked again how long a poll may wait.
+            this.remove_idle(
+                py,
+                &kernel.poller,
+                match patience {
+                    Patience::None => Which::Old,
+                    Patience::For(_) | Patience::Unlimited => Which::All,
+                },
+            );
+            patience = Self::patience(slf)?;
+        }
         if patience != Patience::None || this.must_poll(py) {
             Self::poll(slf, kernel, patience)?;
             this.take_remote(py, kernel);
@@ -314,7 +330,7 @@ impl EventLoop {
         let py = slf.py();
         let this = slf.get();
         match watcher {
-            Watcher::Remote => Ok(()),
+            Watcher::Remote | Watcher::Idle(_) => Ok(()),
             Watcher::Reader(handle) | Watcher::Writer(handle) => {
                 if !handle.get().is_cancelled(py) {
                     this.ready
@@ -343,6 +359,10 @@ impl EventLoop {
             Watcher::Listener(listener) => {
                 Self::leave_task(slf)?;
                 Self::accept(slf, key, &listener)
+            }
+            Watcher::Waiting(waiting) => {
+                Self::leave_task(slf)?;
+                Self::progress(slf, &waiting)
             }
         }
     }

@@ -98,7 +98,8 @@ fn is_exhaustion(error: &Error) -> bool {
     )
 }
 
-fn is_interrupt(py: Python<'_>, error: &PyErr) -> bool {
+/// Whether `error` is one of those that end `run_forever`.
+pub(super) fn is_interrupt(py: Python<'_>, error: &PyErr) -> bool {
     error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py)
 }
 

@@ -13,6 +13,7 @@ use riata_engine::error::Error;
 
 use super::EventLoop;
 use super::serve::Listener;
+use super::sock::{Idle, Waiting};
 use super::work::LoopRef;
 use crate::error::os_error;
 use crate::handle::Handle;
@@ -36,6 +37,10 @@ pub enum Watcher {
     Parked(Unowned),
     /// A listening socket.
     Listener(Arc<Listener>),
+    /// A socket call that waits until it can be done.
+    Waiting(Arc<Waiting>),
+    /// What is left of one that was done: nobody is told.
+    Idle(Idle),
 }
 
 /// A transport that the loop knows and does not hold. It takes itself out of the table when it dies.
@@ -73,6 +78,8 @@ impl Watcher {
             Self::WritePipe(transport) => Self::WritePipe(transport.clone_ref(py)),
             Self::Parked(transport) => Self::Parked(*transport),
             Self::Listener(listener) => Self::Listener(listener.clone()),
+            Self::Waiting(waiting) => Self::Waiting(waiting.clone()),
+            Self::Idle(idle) => Self::Idle(idle.clone_ref(py)),
         }
     }
 
@@ -85,19 +92,24 @@ impl Watcher {
             Self::ReadPipe(transport) => visit.call(transport),
             Self::WritePipe(transport) => visit.call(transport),
             Self::Listener(listener) => listener.traverse(visit),
+            Self::Waiting(waiting) => waiting.traverse(visit),
+            Self::Idle(idle) => idle.traverse(visit),
         }
     }
 }
 
 /// Which of the two callbacks of a descriptor.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
+pub enum Side {
+    /// `add_reader`'s
     Reader,
+    /// `add_writer`'s
     Writer,
 }
 
 impl Side {
-    fn interest(self) -> Interest {
+    /// What it waits for.
+    pub fn interest(self) -> Interest {
         match self {
             Self::Reader => Interest::READABLE,
             Self::Writer => Interest::WRITABLE,
@@ -140,6 +152,7 @@ impl EventLoop {
             let is_side = |key: &WatchKey| match registry.get(*key) {
                 Some(Watcher::Reader(_) | Watcher::Listener(_)) => side == Side::Reader,
                 Some(Watcher::Writer(_)) => side == Side::Writer,
+                Some(Watcher::Waiting(waiting)) => side == waiting.side(),
                 _ => false,
             };
             registry.watchers(fd).find(is_side)
@@ -174,7 +187,7 @@ impl EventLoop {
     }
 
     /// Ends a callback; false when there was none.
-    fn unwatch(&self, py: Python<'_>, fd: i32, side: Side) -> PyResult<bool> {
+    pub(super) fn unwatch(&self, py: Python<'_>, fd: i32, side: Side) -> PyResult<bool> {
         let Some(key) = self.find_side(py, fd, side) else {
             return Ok(false);
         };
@@ -189,7 +202,7 @@ impl EventLoop {
                 handle.call_method0(py, intern!(py, "cancel"))?;
                 Ok(true)
             }
-            Some(Watcher::Listener(_)) => Ok(true),
+            Some(Watcher::Listener(_) | Watcher::Waiting(_)) => Ok(true),
             _ => Ok(false),
         }
     }

@@ -134,7 +134,7 @@ impl Future {
         let callbacks: Vec<Py<PyAny>> = this.waiters.with(py, |waiters| {
             let calls = waiters.as_slice().iter().filter_map(|waiter| match waiter {
                 Waiter::Call(callback, _) => Some(callback.clone_ref(py)),
-                Waiter::Task(_) | Waiter::Observer(_) => None,
+                Waiter::Task(_) | Waiter::Observer(_) | Waiter::Watch(_) => None,
             });
             calls.collect()
         });
@@ -151,6 +151,7 @@ impl Future {
                         Waiter::Call(callback, _) => equal.iter().any(|equal| equal.is(callback)),
                         Waiter::Task(task) => TaskWakeup::wakes(r#fn, task),
                         Waiter::Observer(observer) => Observation::stands_for(r#fn, observer),
+                        Waiter::Watch(_) => false,
                     },
                 );
                 let kept: Vec<Waiter> = kept;
@@ -241,7 +242,8 @@ impl Future {
     fn _callbacks<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
         let all: Vec<Waiter> = self.waiters.with(py, |waiters| {
             let all = waiters.as_slice().iter();
-            all.map(|waiter| waiter.clone_ref(py)).collect()
+            let shown = all.filter(|waiter| !matches!(waiter, Waiter::Watch(_)));
+            shown.map(|waiter| waiter.clone_ref(py)).collect()
         });
         if all.is_empty() {
             return Ok(None);
@@ -257,6 +259,7 @@ impl Future {
                 Waiter::Observer(observer) => {
                     list.append((Observation::new(observer), context::copy_current(py)?))?;
                 }
+                Waiter::Watch(_) => {} // not among them
             }
         }
         Ok(Some(list))
@@ -318,6 +321,7 @@ impl Future {
                         visit.call(context)?;
                     }
                     Waiter::Observer(observer) => observer.traverse(&visit)?,
+                    Waiter::Watch(_) => {}
                 }
             }
             if let Some(rare) = self.rare.traverse() {

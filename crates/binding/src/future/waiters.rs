@@ -1,10 +1,11 @@
 //! Who is told when a future is done, and telling them.
 
 use pyo3::prelude::*;
+use riata_engine::driver::WatchKey;
 
 use super::Future;
 use crate::combine::Observer;
-use crate::event_loop::work::Work;
+use crate::event_loop::work::{LoopRef, Work};
 use crate::task::Task;
 
 /// Who is told when a future is done.
@@ -15,6 +16,8 @@ pub enum Waiter {
     Call(Py<PyAny>, Py<PyAny>),
     /// A native party, told without a Python object for it.
     Observer(Observer),
+    /// The loop, which watches a descriptor for this future's sake. Told at once, and nobody in Python knows.
+    Watch(WatchKey),
 }
 
 impl Waiter {
@@ -26,6 +29,7 @@ impl Waiter {
                 Self::Call(callback.clone_ref(py), context.clone_ref(py))
             }
             Self::Observer(observer) => Self::Observer(observer.clone_ref(py)),
+            Self::Watch(key) => Self::Watch(*key),
         }
     }
 }
@@ -101,6 +105,12 @@ impl Future {
                 future: slf.clone().into_any().unbind(),
                 context,
             },
+            Waiter::Watch(key) => {
+                if let LoopRef::Native(event_loop) = slf.get().loop_ref(py)? {
+                    event_loop.get().end_wait(py, key);
+                }
+                return Ok(());
+            }
         };
         slf.get().loop_ref(py)?.push(py, work)
     }

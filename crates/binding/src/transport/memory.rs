@@ -73,3 +73,37 @@ pub fn fill_buffer<S>(
         outcome
     }
 }
+
+/// Lets `read` look at the memory of `object`, any contiguous buffer. `source` is asked first, once the buffer is held:
+/// it may call Python, `read` must not.
+///
+/// # Errors
+/// TypeError or BufferError when `object` is no such thing; the inner result is `read`'s.
+pub fn read_buffer<S, R>(
+    object: &Bound<'_, PyAny>,
+    source: impl FnOnce() -> EngineResult<S>,
+    read: impl FnOnce(S, &[u8]) -> EngineResult<R>,
+) -> PyResult<EngineResult<R>> {
+    if let Ok(bytes) = object.cast_exact::<PyBytes>() {
+        return Ok(source().and_then(|source| read(source, bytes.as_bytes())));
+    }
+    let mut view = MaybeUninit::<ffi::Py_buffer>::zeroed();
+    // SAFETY: B20: the object lives across the call, and the view is released below, on every path.
+    unsafe {
+        if ffi::PyObject_GetBuffer(object.as_ptr(), view.as_mut_ptr(), ffi::PyBUF_SIMPLE) < 0 {
+            return Err(PyErr::fetch(object.py()));
+        }
+        let lent = view.assume_init_mut();
+        let outcome = source().and_then(|source| {
+            let bytes = match usize::try_from(lent.len) {
+                Ok(len) if len > 0 && !lent.buf.is_null() => {
+                    std::slice::from_raw_parts(lent.buf.cast::<u8>(), len)
+                }
+                _ => &[],
+            };
+            read(source, bytes)
+        });
+        ffi::PyBuffer_Release(lent);
+        Ok(outcome)
+    }
+}

@@ -27,7 +27,8 @@ mod surface;
 mod watching;
 mod write;
 
-pub use address::to_python as address_to_python;
+pub use address::{from_python as address_from_python, to_python as address_to_python};
+pub use memory::{copy_bytes, fill_buffer, read_buffer};
 pub use pipe::{PipeEnd, ReadPipeTransport, WritePipeTransport};
 pub use read::Scratch;
 pub use socket::{Socket, borrow, check_owner, python_socket};

@@ -22,17 +22,18 @@ use crate::error::os_error;
 use crate::event_loop::EventLoop;
 use crate::unwind;
 
-/// How much is received at once, in bytes: asyncio's `max_size`.
-const SCRATCH_SIZE: usize = 256 * 1024;
-
 /// Memory that reads go through: one for a loop, used within one call, made at its first use.
 #[derive(Default)]
 pub struct Scratch(Vec<MaybeUninit<u8>>);
 
 impl Scratch {
-    pub(super) fn memory(&mut self) -> &mut [MaybeUninit<u8>] {
+    /// How much is received at once, in bytes: asyncio's `max_size`.
+    pub const SIZE: usize = 256 * 1024;
+
+    /// The memory: what it holds is of no use to anybody.
+    pub fn memory(&mut self) -> &mut [MaybeUninit<u8>] {
         if self.0.is_empty() {
-            self.0.resize(SCRATCH_SIZE, MaybeUninit::uninit());
+            self.0.resize(Self::SIZE, MaybeUninit::uninit());
         }
         &mut self.0
     }

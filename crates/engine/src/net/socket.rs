@@ -11,13 +11,16 @@ use rustix::net::{
 use super::address::{SocketAddr, UnixAddr};
 use crate::error::{Error, Result};
 
+/// Nothing blocks, and a peer that is gone is an error.
+pub(super) const SENDING: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
+
 /// Receives at most `buffer.len()` bytes and says how many; 0 is the end of the stream.
 ///
 /// # Errors
 ///
 /// Those of recv(2), with its name.
 pub fn recv(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
-    net::recv(fd, buffer, RecvFlags::empty())
+    net::recv(fd, buffer, RecvFlags::DONTWAIT)
         .map(|(filled, _)| filled)
         .map_err(|errno| Error::from_rustix("recv", errno))
 }
@@ -29,7 +32,7 @@ pub fn recv(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
 ///
 /// Those of recv(2), with its name.
 pub fn recv_uninit(fd: impl AsFd, buffer: &mut [MaybeUninit<u8>]) -> Result<usize> {
-    net::recv(fd, buffer, RecvFlags::empty())
+    net::recv(fd, buffer, RecvFlags::DONTWAIT)
         .map(|((filled, _), _)| filled.len())
         .map_err(|errno| Error::from_rustix("recv", errno))
 }
@@ -40,7 +43,7 @@ pub fn recv_uninit(fd: impl AsFd, buffer: &mut [MaybeUninit<u8>]) -> Result<usiz
 ///
 /// Those of send(2), with its name.
 pub fn send(fd: impl AsFd, bytes: &[u8]) -> Result<usize> {
-    net::send(fd, bytes, SendFlags::NOSIGNAL).map_err(|errno| Error::from_rustix("send", errno))
+    net::send(fd, bytes, SENDING).map_err(|errno| Error::from_rustix("send", errno))
 }
 
 /// Sends what there is room for of several slices, in order, in one call, and says how
@@ -53,7 +56,7 @@ pub fn send_vectored(fd: impl AsFd, slices: &[IoSlice<'_>]) -> Result<usize> {
     // The kernel refuses more with EMSGSIZE.
     let slices = &slices[..slices.len().min(super::MAX_SLICES)];
     let mut control = SendAncillaryBuffer::default();
-    net::sendmsg(fd, slices, &mut control, SendFlags::NOSIGNAL)
+    net::sendmsg(fd, slices, &mut control, SENDING)
         .map_err(|errno| Error::from_rustix("sendmsg", errno))
 }
 

@@ -20,8 +20,7 @@ from .verdict import Problem, Verdict
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
     add = parser.add_argument
-    add("files", nargs="*", metavar="FILE", help="test files, as test_tasks; default: all but those for later")
-    add("--all", action="store_true", help="also the files of later milestones")
+    add("files", nargs="*", metavar="FILE", help="test files, as test_tasks; default: all")
     add("--loop", choices=["asyncio", *MODULES], default="riata", help="what to test; default: riata")
     add("--python", action="append", metavar="PATH", help="interpreter to use; may be repeated; default: this one")
     add("--debug", choices=["on", "off", "both"], default="both", help="asyncio's debug mode; default: both")
@@ -39,7 +38,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _selected(arguments: argparse.Namespace, python: Interpreter) -> list[TestFile]:
     if not arguments.files:
-        return planned(python, later=arguments.all)
+        return planned(python)
     return [file for file in map(file_named, arguments.files) if file.name in python.files]
 
 

@@ -17,7 +17,7 @@ import tempfile
 import traceback
 import unittest
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Any, TextIO
@@ -73,6 +73,8 @@ class Recorder(unittest.TestResult):
         self._events = events
         self._test_limit = test_limit
         self._outcome: dict[str, str] = {}
+        self.work: Callable[[], int] = lambda: 0  # Grows with what riata's loops do.
+        self._work_before = 0
 
     def write(self, event: dict[str, Any]) -> None:
         """Append an event, all the way to the file."""
@@ -83,6 +85,7 @@ class Recorder(unittest.TestResult):
         """Note which test is running, so that a crash can be laid at its door, and set its limit."""
         super().startTest(test)
         self._outcome = {}
+        self._work_before = self.work()
         self.write({"event": "start", "id": test_id(test)})
         faulthandler.dump_traceback_later(self._test_limit, exit=True)
 
@@ -91,7 +94,7 @@ class Recorder(unittest.TestResult):
         faulthandler.cancel_dump_traceback_later()
         super().stopTest(test)
         outcome = self._outcome or {"outcome": "passed", "detail": ""}
-        self.write({"event": "end", "id": test_id(test), **outcome})
+        self.write({"event": "end", "id": test_id(test), "on_loop": self.work() > self._work_before, **outcome})
 
     def addError(self, test: unittest.TestCase, err: Any) -> None:
         """The test raised, or one of its fixtures did."""
@@ -149,6 +152,7 @@ def _run(order: Order, recorder: Recorder) -> None:
 
         substitution = Substitution(order.module, order.variant)
         substitution.before_loading()
+        recorder.work = substitution.work
     tests = importlib.import_module(f"test.test_asyncio.{order.file}")
     if substitution is not None:
         substitution.after_loading(tests)

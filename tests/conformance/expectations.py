@@ -2,14 +2,16 @@
 
     [[entry]]
     tests = ["SetMethodsTest.test_x", "*.test_y"]   # ids; `*` stands for any text
-    outcome = "fails"             # or "not run"
+    outcome = "fails"             # or "not run", or "needs no loop"
     reason = "why a developer of CPython would agree"
     pythons = ["3.11"]            # optional: only there; absent, on all
     variants = ["loop-only"]      # optional: only these variants of `plan.VARIANTS`
     debug = true                  # optional: only with debug mode on (true) or off (false)
 
 `fails` is run, and to pass is as wrong as an unlisted failure: the entry must go. `not run` is for what a run
-would prove nothing about, or would hang on.
+would prove nothing about, or would hang on; a whole class (`Class.*`) only with a reason that begins `White-box`.
+`needs no loop` says of whole classes that their tests pass without a loop of riata's ever being made: any other class
+of which that is so makes the run fail.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from .plan import VARIANTS, Job
 
 FOLDER = Path(__file__).parent / "listed"
 
+_OUTCOMES = ("fails", "not run", "needs no loop")
 _KEYS = {"tests", "outcome", "reason", "pythons", "variants", "debug"}
 
 
@@ -37,11 +40,21 @@ class Entry:
 
     file: str
     tests: tuple[str, ...]
-    fails: bool
+    outcome: str
     reason: str
     pythons: tuple[str, ...]
     variants: tuple[str, ...]
     debug: bool | None
+
+    @property
+    def fails(self) -> bool:
+        """Whether the tests are run, and must fail."""
+        return self.outcome == "fails"
+
+    @property
+    def not_run(self) -> bool:
+        """Whether the tests are left out."""
+        return self.outcome == "not run"
 
     def applies(self, job: Job, python: str) -> bool:
         """Whether the entry speaks of this job on this Python, given as `3.13`."""
@@ -77,8 +90,8 @@ def _entry(file: str, number: int, item: dict[str, Any]) -> Entry:
 
     if unknown := item.keys() - _KEYS:
         raise wrong(f"unknown keys {sorted(unknown)}")
-    if item.get("outcome") not in ("fails", "not run"):
-        raise wrong('outcome must be "fails" or "not run"')
+    if item.get("outcome") not in _OUTCOMES:
+        raise wrong(f"outcome must be one of {_OUTCOMES}")
     if not item.get("tests"):
         raise wrong("names no tests")
     if len(item.get("reason", "").split()) < 3:
@@ -88,7 +101,7 @@ def _entry(file: str, number: int, item: dict[str, Any]) -> Entry:
     return Entry(
         file=file,
         tests=tuple(item["tests"]),
-        fails=item["outcome"] == "fails",
+        outcome=item["outcome"],
         reason=item["reason"],
         pythons=tuple(item.get("pythons", ())),
         variants=tuple(item.get("variants", ())),

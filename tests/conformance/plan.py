@@ -53,7 +53,6 @@ class TestFile:
     Attributes:
         name: module name inside `test.test_asyncio`.
         variants: names of `VARIANTS` it runs in.
-        later: it covers what riata does not build yet; runs only when asked for (`--all` or by name).
         loopless: no test in it ever runs a loop, so that idle counters prove nothing.
     """
 
@@ -61,7 +60,6 @@ class TestFile:
 
     name: str
     variants: tuple[str, ...] = ("riata",)
-    later: bool = False
     loopless: bool = False
 
 
@@ -76,7 +74,19 @@ FILES: tuple[TestFile, ...] = (
     TestFile("test_futures2", _ALL_VARIANTS),
     TestFile("test_eager_task_factory", _ALL_VARIANTS),
     # Those that take whatever loop they are given.
+    TestFile("test_subprocess"),
     TestFile("test_events"),
+    TestFile("test_ssl"),
+    TestFile("test_sslproto"),
+    TestFile("test_streams"),
+    TestFile("test_server"),
+    TestFile("test_sendfile"),
+    TestFile("test_sock_lowlevel"),
+    TestFile("test_unix_events"),
+    TestFile("test_base_events"),
+    TestFile("test_buffered_proto"),
+    TestFile("test_server_context"),
+    TestFile("test_staggered", _BOTH),
     TestFile("test_taskgroups", _BOTH),
     TestFile("test_waitfor", _BOTH),
     TestFile("test_locks", _BOTH),
@@ -86,22 +96,11 @@ FILES: tuple[TestFile, ...] = (
     TestFile("test_pep492", _BOTH),
     TestFile("test_runners", _BOTH),
     TestFile("test_threads", _BOTH),
-    # Later milestones.
-    TestFile("test_subprocess", later=True),
-    TestFile("test_ssl", later=True),
-    TestFile("test_sslproto", later=True),
-    TestFile("test_streams", later=True),
-    TestFile("test_sock_lowlevel", later=True),
-    TestFile("test_sendfile", later=True),
-    TestFile("test_base_events", later=True),
-    TestFile("test_unix_events", later=True),
-    TestFile("test_server", later=True),
-    TestFile("test_buffered_proto", later=True),
-    TestFile("test_staggered", later=True),
-    TestFile("test_transports", later=True, loopless=True),
-    TestFile("test_protocols", later=True, loopless=True),
-    TestFile("test_graph", later=True),
-    TestFile("test_free_threading", later=True),
+    TestFile("test_graph"),
+    TestFile("test_free_threading"),
+    TestFile("test_transports", loopless=True),
+    TestFile("test_protocols", loopless=True),
+    TestFile("test_tools", loopless=True),
 )
 """Every file that can be pointed at another loop. A file that an interpreter does not have is left out there."""
 
@@ -110,7 +109,6 @@ NEVER: Mapping[str, str] = {
     "test_proactor_events": "white-box test of BaseProactorEventLoop, on a mocked proactor",
     "test_windows_events": "tests asyncio.windows_events; Windows only",
     "test_windows_utils": "tests asyncio.windows_utils; Windows only",
-    "test_tools": "tests the formatter behind `python -m asyncio ps` on literal data; no event loop takes part",
 }
 """Files that are not run at all, and why. A file in neither table makes the run fail: it is a new one."""
 

@@ -51,6 +51,7 @@ class JobResult:
     Attributes:
         job: what was run.
         outcomes: by id of the test.
+        on_loop: ids of the tests during which a loop of riata's was made or turned.
         left_out: ids that exist but were not run, as the order asked.
         counters: `loop.stats()` summed over all loops that were closed.
         in_place: the substituted classes were still there when the tests were over.
@@ -59,6 +60,7 @@ class JobResult:
 
     job: Job
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    on_loop: set[str] = field(default_factory=set)
     left_out: set[str] = field(default_factory=set)
     counters: dict[str, int] = field(default_factory=dict)
     in_place: bool = True
@@ -189,6 +191,8 @@ def _read_events(text: str, result: JobResult, status: int | None, last_words: s
             case "end":
                 running = None
                 result.outcomes[event["id"]] = Outcome(event["outcome"], event["detail"])
+                if event.get("on_loop"):
+                    result.on_loop.add(event["id"])
             case "left out":
                 result.left_out.add(event["id"])
             case "stats":

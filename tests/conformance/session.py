@@ -97,13 +97,16 @@ class Session:
     def judge_file(self, file: TestFile, verdicts: Sequence[Verdict]) -> list[Problem]:
         """What is wrong with a file as a whole, after all its jobs were judged: stale entries, silent classes."""
         jobs = self.jobs(file)
+        entries = self._entries(file.name)
         passing: Outcomes = {}
         for debug in {job.debug for job in jobs}:
             passing.update(self._known[file.name, debug])
         results = [self._jobs[job].result() for job in jobs]
-        found = verdict.whole_classes(file, passing, results)
+        found = verdict.whole_classes(passing, results, entries)
+        if self._lists_apply and not file.loopless:
+            found += verdict.without_loop(results, entries, self.python.minor)
         if set(self._debug) == set(BOTH_MODES):
-            found += verdict.stale(self._entries(file.name), verdicts, self.python.minor)
+            found += verdict.stale(entries, verdicts, self.python.minor)
         return found
 
     def run_asyncio(self, jobs: Sequence[Job], only: Sequence[str] | None = None) -> dict[Job, Outcomes]:
@@ -146,9 +149,9 @@ class Session:
             self._known[job.file, job.debug] = outcomes
 
 
-def planned(python: Interpreter, *, later: bool) -> list[TestFile]:
-    """The files that an interpreter has, with or without those of later milestones."""
-    return [file for file in FILES if file.name in python.files and (later or not file.later)]
+def planned(python: Interpreter) -> list[TestFile]:
+    """The files of the plan that an interpreter has."""
+    return [file for file in FILES if file.name in python.files]
 
 
 def say(text: str) -> None:

@@ -9,12 +9,14 @@ holds on to by other names is put right after it is loaded.
 from __future__ import annotations
 
 import asyncio
+import asyncio.base_events
 import asyncio.events
 import asyncio.futures
 import asyncio.tasks
 import asyncio.unix_events
 import importlib
 import unittest
+import weakref
 from collections import Counter
 from types import ModuleType
 from typing import Any
@@ -47,6 +49,7 @@ class Substitution:
         self.variant: Variant = VARIANTS[variant]
         self.counters: Counter[str] = Counter()
         self.loops = 0
+        self._open: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def before_loading(self) -> None:
         """Replace what test files look up by name; call this before any of them is imported."""
@@ -79,22 +82,33 @@ class Substitution:
         )
         return task and future
 
+    def work(self) -> int:
+        """A number that grows with each loop of riata's that is made, and with each turn of one."""
+        return self.loops + self.counters["turns"] + sum(loop.stats()["turns"] for loop in self._open)
+
     # Before loading
 
     def _count_work(self) -> None:
-        """Add up `loop.stats()` of each loop as it is closed."""
+        """Add up `loop.stats()` of each loop as it is closed, and know those that are open."""
         loop_class = self.module.Loop
+        init = loop_class.__init__
         close = loop_class.close
+
+        def init_and_note(loop: Any, *args: Any, **kwargs: Any) -> None:
+            init(loop, *args, **kwargs)
+            self._open.add(loop)
+            self.loops += 1
 
         def close_and_count(loop: Any) -> None:
             if not loop.is_closed():
                 self._add(loop.stats())
+                self._open.discard(loop)
             close(loop)
 
+        loop_class.__init__ = init_and_note
         loop_class.close = close_and_count
 
     def _add(self, stats: dict[str, Any]) -> None:
-        self.loops += 1
         for name, value in stats.items():
             if isinstance(value, int):
                 self.counters[name] += value
@@ -191,6 +205,32 @@ class Substitution:
             case.set_event_loop(case.loop)
 
         tests.BaseTest.setUp = set_up
+
+    def _adapt_test_base_events(self, tests: Any) -> None:
+        """Two classes make loops of asyncio's base classes.
+
+        `BaseEventLoopTests`: a `BaseEventLoop` on a mocked selector, to have one that never waits.
+        `BaseLoopSockSendfileTests`: a `BaseSelectorEventLoop`, to have one without the system call.
+        """
+        new_event_loop = self.module.new_event_loop
+
+        class WithoutSendfile(self.module.Loop):  # type: ignore[name-defined, misc]
+            _sock_sendfile_native = asyncio.base_events.BaseEventLoop._sock_sendfile_native  # type: ignore[attr-defined]
+
+        def set_up(case: Any) -> None:
+            tests.test_utils.TestCase.setUp(case)
+            case.loop = new_event_loop()
+            case.set_event_loop(case.loop)
+
+        def set_up_for_sendfile(case: Any) -> None:
+            tests.test_utils.TestCase.setUp(case)
+            case.loop = WithoutSendfile()
+            case.set_event_loop(case.loop)
+            case.file = open(tests.os_helper.TESTFN, "rb")  # noqa: SIM115
+            case.addCleanup(case.file.close)
+
+        tests.BaseEventLoopTests.setUp = set_up
+        tests.BaseLoopSockSendfileTests.setUp = set_up_for_sendfile
 
     def _adapt_test_events(self, tests: Any) -> None:
         """`HandleTests` and `TimerTests` make handles by hand: riata's, in the place of asyncio's."""

@@ -17,7 +17,7 @@ from .session import BOTH_MODES, Session, planned
 
 PYTHON = interpreter()
 
-FILES_HERE = planned(PYTHON, later=False)
+FILES_HERE = planned(PYTHON)
 
 
 @pytest.fixture(scope="session")

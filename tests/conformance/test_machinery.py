@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ JOB = Job("test_locks", "riata", False)
 WORK = {"turns": 5, "task_steps": 5}
 
 
-def entry(*tests: str, fails: bool = True) -> Entry:
-    return Entry("test_locks", tests, fails, "the reason it has", (), (), None)
+def entry(*tests: str, outcome: str = "fails") -> Entry:
+    return Entry("test_locks", tests, outcome, "the reason it has", (), (), None)
 
 
 def judge(
@@ -44,7 +45,7 @@ def test_a_listed_test_may_fail_and_must_not_pass() -> None:
     assert judge({"A.a": "failed"}, {"A.a": "passed"}, entry("A.*")) == []
     assert judge({"A.a": "passed"}, {"A.a": "passed"}, entry("A.*")) == [("A.a", "passed though listed")]
     assert judge({}, {"A.a": "passed"}, entry("A.*")) == [("A.a", "did not run")]
-    assert judge({}, {"A.a": "passed"}, entry("A.*", fails=False)) == []
+    assert judge({}, {"A.a": "passed"}, entry("A.*", outcome="not run")) == []
 
 
 def test_what_asyncio_fails_is_told_apart_unless_it_hangs() -> None:
@@ -66,8 +67,26 @@ def test_an_entry_that_names_nothing_is_a_problem() -> None:
 
 def test_a_class_without_a_passing_test_is_a_problem() -> None:
     result = JobResult(JOB, {"A.a": Outcome("failed"), "B.b": Outcome("passed")})
-    found = verdict.whole_classes(file_named("test_locks"), {"A.a": "passed", "B.b": "passed"}, [result])
-    assert [problem.test for problem in found] == ["A"]
+
+    def problems(*entries: Entry) -> list[str]:
+        return [
+            problem.test for problem in verdict.whole_classes({"A.a": "passed", "B.b": "passed"}, [result], entries)
+        ]
+
+    assert problems() == ["A"]
+    assert problems(entry("A.*", outcome="not run")) == ["A"]
+    assert problems(replace(entry("A.*", outcome="not run"), reason="White-box test of a class")) == []
+
+
+def test_a_class_that_needs_no_loop_must_be_listed() -> None:
+    result = JobResult(JOB, {"A.a": Outcome("passed"), "B.b": Outcome("passed"), "B.c": Outcome("passed")}, {"B.b"})
+
+    def problems(*entries: Entry) -> list[str]:
+        return [problem.test for problem in verdict.without_loop([result], entries, "3.13")]
+
+    assert problems() == ["A"]
+    assert problems(entry("A.*", outcome="needs no loop")) == []
+    assert problems(entry("*", outcome="needs no loop")) == ["B"]
 
 
 def test_records_survive_writing_and_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +140,7 @@ def test_substituted_classes_are_what_the_suite_tests() -> None:
 
 def test_a_hang_ends_one_test_and_not_the_run() -> None:
     """With no time at all for a test, each one that lasts is ended, named, and the next one started."""
-    session = Session(interpreter(), "standin", debug=[False], test_limit=0.05)
+    session = Session(interpreter(), "standin", debug=[False], test_limit=0.001)
     try:
         session.start([file_named("test_context")])
         (judged,) = [session.judge(job) for job in session.jobs()]

@@ -67,7 +67,7 @@ class Verdict:
 
 def not_run(job: Job, python: str, known: Iterable[str], entries: Sequence[Entry]) -> list[str]:
     """The ids among those known that the list says not to run."""
-    applying = [entry for entry in entries if not entry.fails and entry.applies(job, python)]
+    applying = [entry for entry in entries if entry.not_run and entry.applies(job, python)]
     return [test for test in known if any(entry.matches(test) for entry in applying)]
 
 
@@ -107,7 +107,7 @@ def judge(result: JobResult, python: str, baseline: Outcomes, entries: Sequence[
     for test in baseline.keys() - result.outcomes.keys():
         naming = [entry for entry in applying if entry.matches(test)]
         verdict.used.update(naming)
-        if any(not entry.fails for entry in naming):
+        if any(entry.not_run for entry in naming):
             verdict.skipped += 1
         elif baseline[test] == "passed":
             verdict.problems.append(Problem(job, test, "did not run", "asyncio passes it, and no entry lists it"))
@@ -143,14 +143,36 @@ def stale(entries: Iterable[Entry], verdicts: Sequence[Verdict], python: str) ->
     return problems
 
 
-def whole_classes(file: TestFile, baseline: Outcomes, results: Sequence[JobResult]) -> list[Problem]:
-    """Classes of which asyncio passes something and riata nothing, in any variant: none may be."""
+def whole_classes(baseline: Outcomes, results: Sequence[JobResult], entries: Sequence[Entry]) -> list[Problem]:
+    """Classes of which asyncio passes something and riata nothing, in any variant: only white-box ones may be."""
     passed = {test for result in results for test, outcome in result.outcomes.items() if outcome.kind == "passed"}
     classes = {test.rpartition(".")[0] for test, outcome in baseline.items() if outcome == "passed"}
-    silent = sorted(classes - {test.rpartition(".")[0] for test in passed})
-    if file.later or not results:
-        return []
+    white_box = {
+        test.removesuffix(".*")
+        for entry in entries
+        for test in entry.tests
+        if entry.not_run and entry.reason.lstrip().startswith("White-box")
+    }
+    silent = sorted(classes - {test.rpartition(".")[0] for test in passed} - white_box)
     return [Problem(results[0].job, case, "no test of the class passed", "see the list for why") for case in silent]
+
+
+def without_loop(results: Sequence[JobResult], entries: Sequence[Entry], python: str) -> list[Problem]:
+    """Classes that passed although no loop of riata's was ever made for them, but those of which the list says so."""
+    passed = {(result.job, test) for result in results for test, one in result.outcomes.items() if one.kind == "passed"}
+    on_loop = {test.rpartition(".")[0] for result in results for test in result.on_loop}
+    problems = []
+    for case in sorted({test.rpartition(".")[0] for _, test in passed}):
+        tests = [(job, test) for job, test in passed if test.rpartition(".")[0] == case]
+        needs_none = any(
+            entry.outcome == "needs no loop" and entry.applies(job, python) and entry.matches(test)
+            for entry in entries
+            for job, test in tests
+        )
+        if needs_none == (case in on_loop):
+            what = "needs a loop, and the list denies it" if needs_none else "no loop of riata's was made for the class"
+            problems.append(Problem(results[0].job, case, what, "see `needs no loop` in expectations.py"))
+    return problems
 
 
 def unknown_files(python: Interpreter, planned: Iterable[TestFile]) -> list[str]:

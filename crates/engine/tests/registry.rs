@@ -15,6 +15,7 @@ use rustix::io::DupFlags;
 const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;
 const NONE: Interest = Interest::NONE;
+const EDGE: Interest = Interest::EDGE;
 
 type Name = &'static str;
 
@@ -350,4 +351,44 @@ fn every_watcher_can_be_visited_and_changed() {
     let all: Vec<_> = it.registry.iter().collect();
     assert_eq!(all, [(first, &"changed"), (second, &"second")]);
     assert_eq!(it.registry.fd(second), Some(peer.as_raw_fd()));
+}
+
+#[test]
+fn an_edge_is_told_once_and_again_with_what_comes() {
+    let mut it = Loop::new();
+    let (near, mut far) = UnixStream::pair().unwrap();
+    it.add(&near, READ | EDGE, "edge");
+    assert!(it.poll().is_empty());
+    far.write_all(b"x").unwrap();
+    let events = it.poll();
+    assert_eq!(it.dispatch(&events).len(), 1);
+    assert!(it.poll().is_empty(), "told, though still so");
+    far.write_all(b"y").unwrap();
+    assert_eq!(it.poll().len(), 1);
+    assert!(it.poll().is_empty());
+}
+
+#[test]
+fn who_asks_for_the_level_gets_it_beside_whoever_asks_for_edges() {
+    let mut it = Loop::new();
+    let (near, mut far) = UnixStream::pair().unwrap();
+    far.write_all(b"x").unwrap();
+    let edge = it.add(&near, READ | EDGE, "edge");
+    let level = it.add(&near, READ, "level");
+    for _ in 0..2 {
+        let events = it.poll();
+        let told: Vec<_> = it.dispatch(&events).into_iter().map(|it| it.0).collect();
+        assert_eq!(told, ["edge", "level"]);
+    }
+    // Alone again, the first is told of what is so, and then of what becomes so.
+    it.set(level, NONE);
+    assert_eq!(it.poll().len(), 1);
+    assert!(it.poll().is_empty());
+    it.set(level, READ);
+    it.remove(edge);
+    assert_eq!(it.poll().len(), 1);
+    assert_eq!(it.poll().len(), 1);
+    it.set(level, READ | EDGE);
+    assert_eq!(it.poll().len(), 1);
+    assert!(it.poll().is_empty());
 }

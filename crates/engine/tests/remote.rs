@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread;
 
 use riata_engine::driver::{Events, Interest, Poller, Registry};
+use riata_engine::remote::Notice;
 use riata_engine::{Nanos, Remote, Sleep};
 
 /// A poller that watches nothing but `remote`.
@@ -18,11 +19,15 @@ struct Watched {
 
 impl Watched {
     fn new<T: Send>(remote: &Remote<T>) -> Self {
+        Self::with_interest(remote, Interest::READABLE)
+    }
+
+    fn with_interest<T: Send>(remote: &Remote<T>, interest: Interest) -> Self {
         use std::os::fd::AsRawFd;
         let poller = Poller::new().unwrap();
         let mut registry = Registry::new();
         let fd = remote.fd().as_raw_fd();
-        registry.add(&poller, fd, Interest::READABLE, ()).unwrap();
+        registry.add(&poller, fd, interest, ()).unwrap();
         Self {
             poller,
             registry,
@@ -117,4 +122,37 @@ fn threads_reach_a_loop_that_blocks_for_ever() {
         let sent = items.iter().filter(|it| it.0 == sender).map(|it| it.1);
         assert!(sent.eq(0..EACH));
     }
+}
+
+#[test]
+fn what_is_sent_once_is_there_once_until_it_is_taken() {
+    let remote = Remote::new().unwrap();
+    let mut items = VecDeque::new();
+    remote.push_once(7, "seven");
+    remote.push("other");
+    remote.push_once(7, "seven again");
+    remote.push_once(8, "eight");
+    assert_eq!(remote.take(&mut items), 3);
+    remote.push_once(7, "seven anew");
+    remote.take(&mut items);
+    assert_eq!(items, ["seven", "other", "eight", "seven anew"]);
+}
+
+#[test]
+fn an_edge_ends_each_sleep_and_is_never_read() {
+    let remote = Remote::with_notice(Notice::Edge).unwrap();
+    let mut watched = Watched::with_interest(&remote, Interest::READABLE | Interest::EDGE);
+    let mut items = VecDeque::new();
+    for item in 0..3 {
+        assert_eq!(remote.before_sleep(), Sleep::MayBlock);
+        remote.push(item);
+        assert_eq!(watched.poll(None), 1);
+        remote.after_sleep();
+        assert_eq!(watched.poll(Some(Nanos(0))), 0);
+        remote.take(&mut items);
+    }
+    assert_eq!(items, [0, 1, 2]);
+    let mut counter = [0; 8];
+    assert_eq!(rustix::io::read(remote.fd(), &mut counter), Ok(8));
+    assert_eq!(u64::from_ne_bytes(counter), 3);
 }

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use loom::sync::Arc;
 use loom::thread;
-use riata_engine::remote::{Remote, Sleep};
+use riata_engine::remote::{Notice, Remote, Sleep};
 
 /// Runs the loop's side until `expected` items have come; says how often it slept.
 fn receive(remote: &Remote<u32>, expected: usize) -> (VecDeque<u32>, usize) {
@@ -134,6 +134,38 @@ fn a_push_that_finds_a_write_promised_is_seen() {
         let _ = remote.before_sleep();
         // The poll returns at once: what is sent now may have to end the next sleep.
         remote.after_sleep();
+        let (items, _) = receive(&remote, 2);
+        senders.into_iter().for_each(|it| it.join().unwrap());
+        assert_eq!(items.iter().sum::<u32>(), 3);
+    });
+}
+
+/// Where nothing is drained, a write that comes late ends a sleep too many, and none too few.
+#[test]
+fn with_edges_no_wake_up_is_lost_either() {
+    loom::model(|| {
+        let remote = Arc::new(Remote::with_notice(Notice::Edge).unwrap());
+        let sender = {
+            let remote = Arc::clone(&remote);
+            thread::spawn(move || (1..=2).for_each(|item| remote.push(item)))
+        };
+        let _ = remote.before_sleep();
+        // The poll returns at once: a write may be promised that has not come.
+        remote.after_sleep();
+        let (items, _) = receive(&remote, 2);
+        sender.join().unwrap();
+        assert_eq!(items, [1, 2]);
+    });
+}
+
+#[test]
+fn with_edges_two_senders_rely_on_one_write() {
+    loom::model(|| {
+        let remote = Arc::new(Remote::with_notice(Notice::Edge).unwrap());
+        let senders = [1, 2].map(|item| {
+            let remote = Arc::clone(&remote);
+            thread::spawn(move || remote.push(item))
+        });
         let (items, _) = receive(&remote, 2);
         senders.into_iter().for_each(|it| it.join().unwrap());
         assert_eq!(items.iter().sum::<u32>(), 3);

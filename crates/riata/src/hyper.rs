@@ -61,7 +61,7 @@ impl<S: AsFd> rt::Read for Stream<S> {
         let received = self.source().poll_read_with(context, receive);
         received.map_ok(|count| {
             if 0 < count && count < room {
-                self.source().set_drained();
+                self.source().set_read_short();
             }
             // SAFETY: R20. So many bytes the kernel has written at the start of `memory`.
             unsafe { cursor.advance(count) };

@@ -367,3 +367,71 @@ fn a_stream_dropped_after_its_loop_closes_its_socket() {
     drop(kept);
     assert_eq!(far.read(&mut [0; 8]).unwrap(), 0);
 }
+
+#[test]
+fn the_end_that_came_with_the_last_bytes_is_read_after_them() {
+    run(async {
+        let (mut client, mut server) = pair().await;
+        let mut buffer = [0; 64];
+        let reading = spawn(async move {
+            let first = server.read(&mut buffer).await.unwrap();
+            (first, server.read(&mut buffer).await.unwrap())
+        });
+        yield_now().await;
+        client.write_all(b"hello").await.unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(reading.await.unwrap(), (5, 0));
+    });
+}
+
+#[test]
+fn what_was_left_unread_is_readable_however_long_ago_it_came() {
+    run(async {
+        let (mut client, mut server) = pair().await;
+        client.write_all(b"hello").await.unwrap();
+        server.readable().await.unwrap();
+        assert_eq!(server.read(&mut [0; 2]).await.unwrap(), 2);
+        for _ in 0..3 {
+            server.readable().await.unwrap();
+        }
+        // Somebody who goes round the stream takes the rest; then there is nothing.
+        let mut rest = [0; 8];
+        assert_eq!(server.source().io().read(&mut rest).unwrap(), 3);
+        assert!(poll_once(server.readable()).is_pending());
+        let waiting = spawn(async move { server.readable().await.map(|()| server) });
+        yield_now().await;
+        assert!(!waiting.is_done());
+        client.write_all(b"x").await.unwrap();
+        let mut server = waiting.await.unwrap().unwrap();
+        server.source().set_drained();
+        assert_eq!(server.read(&mut rest).await.unwrap(), 1);
+    });
+}
+
+#[test]
+fn a_read_that_urgent_data_cut_short_is_not_the_last() {
+    use rustix::net::{SendFlags, send};
+    run(async {
+        let (client, mut server) = pair().await;
+        let mut buffer = [0; 64];
+        let reading = spawn(async move {
+            let mut text = Vec::new();
+            while text.len() < 4 {
+                let count = server.read(&mut buffer).await.unwrap();
+                text.extend_from_slice(&buffer[..count]);
+            }
+            text
+        });
+        yield_now().await;
+        let socket = client.source().io();
+        for (bytes, flags) in [
+            (b"ab", SendFlags::empty()),
+            (b"cd", SendFlags::OOB),
+            (b"ef", SendFlags::empty()),
+        ] {
+            assert_eq!(send(socket, bytes, flags), Ok(2));
+        }
+        let text = riata::timeout(std::time::Duration::from_secs(10), reading).await;
+        assert_eq!(&text.unwrap().unwrap()[..4], b"abce");
+    });
+}

@@ -1,9 +1,10 @@
 //! riata.
 
-use std::future::poll_fn;
-use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io;
+use std::net::TcpListener;
 use std::time::Duration;
+
+use riata::net::TcpStream;
 
 use super::Loop;
 
@@ -88,13 +89,10 @@ impl Loop for Riata {
     }
 
     async fn echo(listener: TcpListener, buffer: usize) -> io::Result<()> {
-        listener.set_nonblocking(true)?;
-        let listener = riata::Source::new(listener)?;
+        let listener = riata::net::TcpListener::from_std(listener)?;
         loop {
-            let (stream, _) = listener.read_with(TcpListener::accept).await?;
-            stream.set_nonblocking(true)?;
+            let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            let stream = riata::Source::new(stream)?;
             Self::detach(async move {
                 let _ = answer(stream, buffer).await; // the peer has gone
             });
@@ -102,22 +100,13 @@ impl Loop for Riata {
     }
 }
 
-async fn answer(stream: riata::Source<TcpStream>, buffer: usize) -> io::Result<()> {
+async fn answer(mut stream: TcpStream, buffer: usize) -> io::Result<()> {
     let mut buffer = vec![0; buffer];
     loop {
-        let read = poll_fn(|context| stream.poll_read_with(context, |mut io| io.read(&mut buffer)));
-        let count = read.await?;
+        let count = stream.read(&mut buffer).await?;
         if count == 0 {
             return Ok(());
         }
-        if count < buffer.len() {
-            stream.set_drained();
-        }
-        let mut rest = &buffer[..count];
-        while !rest.is_empty() {
-            let written =
-                poll_fn(|context| stream.poll_write_with(context, |mut io| io.write(rest)));
-            rest = &rest[written.await?..];
-        }
+        stream.write_all(&buffer[..count]).await?;
     }
 }

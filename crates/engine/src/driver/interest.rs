@@ -2,7 +2,8 @@
 
 use rustix::event::epoll::EventFlags;
 
-/// What somebody wants to know about a descriptor: any set of the three, or [`NONE`](Self::NONE).
+/// What somebody wants to know about a descriptor: any set of the three, or [`NONE`](Self::NONE);
+/// and, with [`EDGE`](Self::EDGE), how often.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Hash, Default)]
 pub struct Interest(u8);
 
@@ -15,6 +16,12 @@ impl Interest {
     pub const WRITABLE: Self = Self(2);
     /// That there is urgent data (EPOLLPRI).
     pub const PRIORITY: Self = Self(4);
+
+    /// To be told once of what becomes so, and of what is so when it is asked for: for who then
+    /// does all there is to do, and spares the kernel to look again at each poll. It holds
+    /// while no other watcher of the descriptor wants anything without it: then all are told as
+    /// long as it is so.
+    pub const EDGE: Self = Self(8);
 
     /// The single interests there are.
     pub(crate) const EACH: [Self; 3] = [Self::READABLE, Self::WRITABLE, Self::PRIORITY];
@@ -36,7 +43,22 @@ impl Interest {
 
     /// Whether nothing is asked for.
     pub const fn is_none(self) -> bool {
-        self.0 == 0
+        self.0 & !Self::EDGE.0 == 0
+    }
+
+    /// Whether something is asked for as long as it is so.
+    pub(crate) const fn is_level(self) -> bool {
+        !self.is_none() && !self.contains(Self::EDGE)
+    }
+
+    /// What satisfies both of two watchers.
+    pub(crate) const fn merged(self, other: Self) -> Self {
+        let both = self.union(other);
+        if self.is_level() || other.is_level() {
+            both.difference(Self::EDGE)
+        } else {
+            both
+        }
     }
 
     /// What to ask epoll for.
@@ -54,6 +76,9 @@ impl Interest {
         }
         if self.contains(Self::PRIORITY) {
             flags |= EventFlags::PRI;
+        }
+        if self.contains(Self::EDGE) {
+            flags |= EventFlags::ET;
         }
         flags
     }

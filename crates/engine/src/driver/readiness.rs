@@ -1,7 +1,8 @@
 //! Readiness by epoll, level-triggered.
 //!
 //! Level-triggered because that is what asyncio's `add_reader` and gevent's io watchers
-//! promise: a callback that leaves bytes unread is called again.
+//! promise: a callback that leaves bytes unread is called again. Edge-triggered only for who
+//! asks for it ([`Interest::EDGE`](super::Interest::EDGE)).
 //!
 //! A deadline is waited for to the nanosecond, with epoll_pwait2. Kernels before 5.11 do
 //! not have it (ENOSYS) and some containers forbid it (EPERM, from older seccomp

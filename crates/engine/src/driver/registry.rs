@@ -26,6 +26,10 @@
 //! and comes back gets a new one, so an event that was fetched before that (the rest of a
 //! batch) reaches nobody. The generation is the registration's; [`WatchKey`]s have their own.
 //!
+//! # Level and edge
+//!
+//! Level-triggered, unless all who watch a descriptor ask for [`Interest::EDGE`].
+//!
 //! # Registrations that cannot be removed
 //!
 //! Where a *copy* of the descriptor lives on (`dup`, a forked child), closing it does not
@@ -340,7 +344,7 @@ impl<W> Registry<W> {
     fn admit(&mut self, poller: &Poller, fd: RawFd, interest: Interest) -> Result<()> {
         let slot = self.table.slot(fd);
         if let Some(slot) = slot.filter(|slot| !slot.registered.is_none()) {
-            let union = slot.union().union(interest);
+            let union = slot.union().merged(interest);
             let token = Token::new(fd as u32, slot.generation);
             match poller.modify(fd, union, token) {
                 Ok(()) => {

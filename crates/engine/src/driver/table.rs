@@ -23,6 +23,8 @@ pub(super) struct Slot {
     pub(super) registered: Interest,
     /// How many watchers want each of [`Interest::EACH`].
     pub(super) wanted: [u32; 3],
+    /// How many want it as long as it is so.
+    level: u32,
     /// The watchers, a doubly linked list through `Watcher`, in the order they came.
     head: u32,
     tail: u32,
@@ -33,6 +35,7 @@ impl Slot {
         generation: 0,
         registered: Interest::NONE,
         wanted: [0; 3],
+        level: 0,
         head: NIL,
         tail: NIL,
     };
@@ -53,6 +56,9 @@ impl Slot {
                 union = union.union(each);
             }
         }
+        if self.level == 0 && !union.is_none() {
+            union = union.union(Interest::EDGE);
+        }
         union
     }
 
@@ -68,6 +74,8 @@ impl Slot {
             *count += u32::from(new.contains(each));
             *count -= u32::from(old.contains(each));
         }
+        self.level += u32::from(new.is_level());
+        self.level -= u32::from(old.is_level());
     }
 }
 

@@ -2,6 +2,7 @@
 
 use loom::sync::{Condvar, Mutex};
 
+use super::Notice;
 use crate::error::Result;
 
 #[derive(Debug)]
@@ -39,11 +40,13 @@ impl Notifier {
         std::mem::take(&mut self.counter.lock().unwrap().readable)
     }
 
-    pub(super) fn block(&self) {
+    pub(super) fn block(&self, notice: Notice) {
         let mut counter = self.counter.lock().unwrap();
         while !counter.readable {
             counter = self.changed.wait(counter).unwrap();
         }
+        // An edge is told of once.
+        counter.readable = notice == Notice::Level;
     }
 
     pub(super) fn is_readable(&self) -> bool {

@@ -18,6 +18,9 @@
 //! come, and find nothing to drain. Then the write still counts as pending: it ends the next
 //! sleep, which is after every push that relied on it, and is drained there.
 //!
+//! With [`Notice::Edge`] there is nothing to drain: a write that comes late ends one sleep more
+//! than it had to, and each sleep has a write of its own to end it.
+//!
 //! A forked child shares the eventfd with its parent, and may find the lock held for ever by
 //! a thread that it does not have: it must leave this one alone, and make its own.
 //!
@@ -58,6 +61,18 @@ pub struct Remote<T: Send> {
     /// locking. Written under the lock; a stale `false` is made good by `before_sleep`.
     pending: AtomicBool,
     notifier: Notifier,
+    notice: Notice,
+}
+
+/// How the loop's poll learns of the notifier.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum Notice {
+    /// As long as it is readable: it is read after a sleep that it ended.
+    #[default]
+    Level,
+    /// Once for each write ([`Interest::EDGE`](crate::driver::Interest::EDGE)): it is never read,
+    /// which saves a system call a wake-up.
+    Edge,
 }
 
 #[derive(Debug)]
@@ -90,6 +105,15 @@ impl<T: Send> Remote<T> {
     ///
     /// EMFILE, ENFILE, ENOMEM: the kernel refused an eventfd.
     pub fn new() -> Result<Self> {
+        Self::with_notice(Notice::Level)
+    }
+
+    /// As [`new`](Self::new), for a poll that watches the notifier in this way.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn with_notice(notice: Notice) -> Result<Self> {
         Ok(Self {
             state: Mutex::new(State {
                 queue: VecDeque::new(),
@@ -100,6 +124,7 @@ impl<T: Send> Remote<T> {
             }),
             pending: AtomicBool::new(false),
             notifier: Notifier::new()?,
+            notice,
         })
     }
 
@@ -176,7 +201,7 @@ impl<T: Send> Remote<T> {
     pub fn after_sleep(&self) {
         let mut state = self.lock();
         state.sleeping = false;
-        if state.notified && self.notifier.drain() {
+        if state.notified && (self.notice == Notice::Edge || self.notifier.drain()) {
             state.notified = false;
             state.wake_asked = false;
         }
@@ -209,7 +234,7 @@ impl<T: Send> Remote<T> {
 impl<T: Send> Remote<T> {
     /// Blocks until the notifier was written to: the poll, in loom's world.
     pub fn block(&self) {
-        self.notifier.block();
+        self.notifier.block(self.notice);
     }
 
     /// Whether the notifier would end the next sleep at once.

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use crate::sleep::{Sleep, sleep};
-use crate::source::Source;
+use crate::source::{Source, Trigger};
 
 /// How long one attempt may take before another begins beside it: what RFC 8305 recommends and
 /// asyncio's documentation repeats.
@@ -39,9 +39,10 @@ pub(super) fn socket_for(address: &SocketAddr, kind: SocketType) -> io::Result<O
 pub(super) async fn establish<S: AsFd + From<OwnedFd>>(
     socket: OwnedFd,
     address: &EngineAddr,
+    trigger: Trigger,
 ) -> io::Result<Source<S>> {
     let begun = net::connect(&socket, address);
-    let source = Source::new(S::from(socket))?;
+    let source = Source::with_trigger(S::from(socket), trigger)?;
     match begun {
         Ok(()) => return Ok(source),
         // An interrupted attempt goes on by itself: connect(2).
@@ -68,7 +69,7 @@ pub(super) async fn connect_any(
 
 async fn connect_one(address: SocketAddr) -> io::Result<Source<std::net::TcpStream>> {
     let socket = socket_for(&address, SocketType::STREAM)?;
-    establish(socket, &address.into()).await
+    establish(socket, &address.into(), Trigger::Edge).await
 }
 
 /// One address of each family in turn, beginning with the first one's: as asyncio's

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::stream::Stream;
 use crate::sleep::{Sleep, sleep_until};
-use crate::source::{Source, Waiting};
+use crate::source::{Source, Trigger, Waiting};
 use crate::time::Time;
 
 /// How long a listener leaves connections waiting when there was no descriptor or no memory for
@@ -38,6 +38,9 @@ pub trait Accept: AsFd + Sealed<Self::Socket, Self::Address> {
 
 /// Keeps others from implementing the trait.
 pub trait Sealed<S, A> {
+    /// How a connection's source is told.
+    const TRIGGER: Trigger;
+
     /// Takes the next connection, non-blocking.
     fn accept_one(&self) -> io::Result<(S, A)>;
 }
@@ -202,7 +205,9 @@ impl<'a, L: Accept> Accepting<'a, L> {
             }
             match self.listener.source.io().accept_one() {
                 Ok((socket, peer)) => {
-                    return Poll::Ready(Stream::over(socket).map(|stream| (stream, peer)));
+                    return Poll::Ready(
+                        Stream::over(socket, L::TRIGGER).map(|stream| (stream, peer)),
+                    );
                 }
                 Err(error) => match Failure::of(&error) {
                     Failure::NothingThere => {
@@ -310,6 +315,8 @@ mod tests {
     }
 
     impl Sealed<UnixStream, ()> for Scripted {
+        const TRIGGER: Trigger = Trigger::Level;
+
         fn accept_one(&self) -> io::Result<(UnixStream, ())> {
             self.calls.set(self.calls.get() + 1);
             let answer = self.answers.borrow_mut().pop_front().unwrap();

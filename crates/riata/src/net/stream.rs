@@ -13,7 +13,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use riata_engine::net;
 
 use super::half::{ReadHalf, WriteHalf};
-use crate::source::{Source, Waiting};
+use crate::source::{Source, Trigger, Waiting};
 
 /// A connected socket: [`TcpStream`](super::TcpStream) or [`UnixStream`](super::UnixStream).
 ///
@@ -45,7 +45,7 @@ pub(super) fn poll_receive<S: AsFd>(
         && 0 < count
         && count < buffer.len()
     {
-        source.set_drained();
+        source.set_read_short();
     }
     received
 }
@@ -130,8 +130,8 @@ impl<S: AsFd> Stream<S> {
     }
 
     /// Over a socket that is in non-blocking mode already.
-    pub(super) fn over(socket: S) -> io::Result<Self> {
-        Source::new(socket).map(Self::from_source)
+    pub(super) fn over(socket: S, trigger: Trigger) -> io::Result<Self> {
+        Source::with_trigger(socket, trigger).map(Self::from_source)
     }
 
     pub(super) fn into_source(self) -> Source<S> {

@@ -12,6 +12,7 @@ use super::connect::{connect_any, socket_for};
 use super::listener::{Accept, Listener, Sealed};
 use super::resolve::{ToSocketAddrs, lookup_host};
 use super::stream::Stream;
+use crate::source::Trigger;
 
 /// A TCP connection; see [`Stream`] for what it shares with [`UnixStream`](super::UnixStream).
 ///
@@ -80,7 +81,7 @@ impl Stream<std::net::TcpStream> {
     /// ```
     pub fn from_std(stream: std::net::TcpStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        Self::over(stream)
+        Self::over(stream, Trigger::Edge)
     }
 
     /// Gives the connection back as std's, in blocking mode.
@@ -270,6 +271,8 @@ impl Stream<std::net::TcpStream> {
 }
 
 impl Sealed<std::net::TcpStream, SocketAddr> for std::net::TcpListener {
+    const TRIGGER: Trigger = Trigger::Edge;
+
     fn accept_one(&self) -> io::Result<(std::net::TcpStream, SocketAddr)> {
         let (socket, peer) = net::accept(self)?;
         let peer = match peer {

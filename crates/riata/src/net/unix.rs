@@ -12,6 +12,7 @@ use rustix::net::{AddressFamily, SocketType};
 use super::connect::{establish, socket};
 use super::listener::{Accept, Listener, Sealed};
 use super::stream::Stream;
+use crate::source::Trigger;
 
 /// A connection between processes of one machine; see [`Stream`].
 ///
@@ -114,7 +115,7 @@ impl Stream<std_unix::UnixStream> {
     /// ```
     pub fn from_std(stream: std_unix::UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        Self::over(stream)
+        Self::over(stream, Trigger::Level)
     }
 
     /// Gives the connection back as std's, in blocking mode.
@@ -173,11 +174,15 @@ impl Stream<std_unix::UnixStream> {
 
 async fn connect_to(address: UnixAddr) -> io::Result<UnixStream> {
     let socket = socket(AddressFamily::UNIX, SocketType::STREAM)?;
-    let source = establish(socket, &EngineAddr::Unix(address)).await?;
+    let address = EngineAddr::Unix(address);
+    let source = establish(socket, &address, Trigger::Level).await?;
     Ok(Stream::from_source(source))
 }
 
 impl Sealed<std_unix::UnixStream, SocketAddr> for std_unix::UnixListener {
+    // A read ends short where descriptors were passed, whatever follows.
+    const TRIGGER: Trigger = Trigger::Level;
+
     fn accept_one(&self) -> io::Result<(std_unix::UnixStream, SocketAddr)> {
         let (stream, peer) = self.accept()?;
         stream.set_nonblocking(true)?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use riata_engine::driver::{Dispatch, Events, Poller, Registry};
+use riata_engine::remote::Notice;
 use riata_engine::{Error, Nanos, Ready, Remote, Result, Sleep, TimerKey, Timers, monotonic};
 
 use crate::context::Guests;
@@ -17,6 +18,9 @@ use crate::time::nanos;
 /// How many jobs run, at most about, between two polls of a loop that watches nothing but its
 /// own notifier. A poll costs as much as several task steps.
 const JOBS_BETWEEN_POLLS: usize = 61;
+
+/// How many events one poll takes in at first; it becomes more where that was too little.
+const EVENTS: usize = 256;
 
 #[derive(Clone, Debug)]
 pub(super) struct Options {
@@ -56,16 +60,17 @@ impl RemoteHost for Remote<Parcel> {
 impl Core {
     pub(super) fn new(options: Options) -> Result<Self> {
         let poller = Poller::new()?;
-        let remote = Arc::new(Remote::new()?);
+        let remote = Arc::new(Remote::with_notice(Notice::Edge)?);
         let mut registry = Registry::new();
-        registry.add(&poller, remote.fd().as_raw_fd(), Interest::READABLE, None)?;
+        let interest = Interest::READABLE | Interest::EDGE;
+        registry.add(&poller, remote.fd().as_raw_fd(), interest, None)?;
         Ok(Self {
             options,
             ready: RefCell::default(),
             timers: RefCell::default(),
             registry: RefCell::new(registry),
             poller,
-            events: Cell::new(Some(Events::with_capacity(64))),
+            events: Cell::new(Some(Events::with_capacity(EVENTS))),
             reports: RefCell::default(),
             remote,
             parcels: RefCell::default(),
@@ -173,7 +178,7 @@ impl Core {
         let mut events = self
             .events
             .take()
-            .unwrap_or_else(|| Events::with_capacity(64));
+            .unwrap_or_else(|| Events::with_capacity(EVENTS));
         let result = match self.poller.wait(&mut events, timeout) {
             Err(error) if error.is_interrupted() => Ok(0),
             result => result,

@@ -4,129 +4,25 @@
 //! be reported by every poll. A [`Source`] asks the kernel once and leaves the question
 //! standing as long as somebody answers the reports: reading stays asked for from one wait to
 //! the next, without a system call, and is withdrawn when a report finds nobody waiting.
+//!
+//! A TCP stream's source is edge-triggered instead: everything is asked for once, and what was
+//! reported is remembered until an attempt has found the end of it. So the kernel need not
+//! look at each poll whether what it reported last is still so.
 
-use std::cell::{Cell, RefCell};
+mod state;
+mod waiting;
+
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use crate::context::{self, Guests};
-use crate::handle::Handle;
-use crate::host::{Interest, Readiness, WatchKey};
-
-/// Reading or writing.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-enum Side {
-    Read,
-    Write,
-}
-
-impl Side {
-    const fn interest(self) -> Interest {
-        match self {
-            Self::Read => Interest::READABLE,
-            Self::Write => Interest::WRITABLE,
-        }
-    }
-}
-
-/// Who waits on one side.
-#[derive(Default)]
-struct Waiters {
-    /// The last caller of a `poll_` method.
-    poller: Option<Waker>,
-    /// Futures of `readable` and `writable`, each with its number.
-    futures: Vec<(u64, Waker)>,
-    /// It may be ready: whoever wants to should try.
-    hopeful: bool,
-    /// Counts reports, so that a future knows that one came since it began to wait.
-    reports: u64,
-}
-
-struct State {
-    key: Cell<Option<WatchKey>>,
-    interest: Cell<Interest>,
-    sides: RefCell<[Waiters; 2]>,
-    next: Cell<u64>,
-    home: Handle,
-}
-
-impl State {
-    /// Asks the kernel about one side, if it is not asked already.
-    fn ask(&self, guests: &Guests, side: Side) -> io::Result<()> {
-        if !guests.handle().is_same(&self.home) {
-            // asyncio's words.
-            return Err(io::Error::other("attached to a different loop"));
-        }
-        let interest = self.interest.get().union(side.interest());
-        self.set_interest(guests, interest)
-    }
-
-    fn set_interest(&self, guests: &Guests, interest: Interest) -> io::Result<()> {
-        if self.interest.get() == interest {
-            return Ok(());
-        }
-        let Some(key) = self.key.get() else {
-            return Err(io::Error::other("the source is closed"));
-        };
-        guests.host().set_interest(key, interest)?;
-        self.interest.set(interest);
-        Ok(())
-    }
-}
-
-/// What a host tells of a descriptor: see [`Host::watch`](crate::host::Host::watch).
-pub struct Watcher(Rc<State>);
-
-impl Watcher {
-    /// Tells whoever waits that the descriptor is ready, from outside any task. May change
-    /// the watcher's interest.
-    pub fn notify(&self, readiness: Readiness) {
-        let mut wanted = self.0.interest.get();
-        let mut woken = Vec::new();
-        for (side, is_ready) in [
-            (Side::Read, readiness.wakes_reader() || readiness.priority()),
-            (Side::Write, readiness.wakes_writer()),
-        ] {
-            if !is_ready || !self.0.interest.get().contains(side.interest()) {
-                continue;
-            }
-            let waiters = &mut self.0.sides.borrow_mut()[side as usize];
-            waiters.hopeful = true;
-            waiters.reports += 1;
-            let mut nobody = waiters.poller.is_none() && waiters.futures.is_empty();
-            woken.extend(waiters.poller.take());
-            woken.extend(waiters.futures.drain(..).map(|(_, waker)| waker));
-            // There is nearly always room to write: asked for only while somebody waits.
-            nobody |= side == Side::Write;
-            if nobody {
-                wanted = wanted.difference(side.interest());
-            }
-        }
-        // The kernel complains only if the file is gone; then it reports nothing either.
-        let _ = context::try_with(|guests| self.0.set_interest(guests, wanted));
-        for waker in woken {
-            waker.wake();
-        }
-    }
-}
-
-impl Clone for Watcher {
-    fn clone(&self) -> Self {
-        Self(Rc::clone(&self.0))
-    }
-}
-
-impl fmt::Debug for Watcher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Watcher")
-            .field(&self.0.interest.get())
-            .finish()
-    }
-}
+use crate::context;
+use state::{Side, State};
+pub use state::{Trigger, Watcher};
+use waiting::Knows;
+pub use waiting::Waiting;
 
 /// A descriptor, in non-blocking mode, that futures of this thread's loop wait for.
 ///
@@ -171,22 +67,15 @@ impl<T: AsFd> Source<T> {
     /// ```
     #[track_caller]
     pub fn new(io: T) -> io::Result<Self> {
+        Self::with_trigger(io, Trigger::Level)
+    }
+
+    /// As [`new`](Self::new). With [`Trigger::Edge`] nobody is asked before the first wait.
+    #[track_caller]
+    pub(crate) fn with_trigger(io: T, trigger: Trigger) -> io::Result<Self> {
         let fd = io.as_fd().as_raw_fd();
         context::with(|guests| {
-            let hopeful = || Waiters {
-                hopeful: true,
-                ..Waiters::default()
-            };
-            let state = Rc::new(State {
-                key: Cell::new(None),
-                interest: Cell::new(Interest::NONE),
-                sides: RefCell::new([hopeful(), hopeful()]),
-                next: Cell::new(0),
-                home: guests.handle().clone(),
-            });
-            let watcher = Watcher(Rc::clone(&state));
-            let key = guests.host().watch(fd, Interest::NONE, watcher)?;
-            state.key.set(Some(key));
+            let state = State::new(guests, fd, trigger)?;
             let io = Some(io);
             Ok(Self { io, state })
         })
@@ -237,7 +126,18 @@ impl<T: AsFd> Source<T> {
     /// riata::run(async { riata::Source::new(near).unwrap().set_drained() });
     /// ```
     pub fn set_drained(&self) {
-        self.state.sides.borrow_mut()[Side::Read as usize].hopeful = false;
+        // What an edge does not report again is found by the next attempt.
+        if self.state.trigger() == Trigger::Level {
+            self.state.set_hopeless(Side::Read);
+        }
+    }
+
+    /// As [`set_drained`](Self::set_drained), by who knows it of what it has just read: a stream
+    /// that gave less than there was room for, and whose end may have come in the same report.
+    pub(crate) fn set_read_short(&self) {
+        if !self.state.has_more_to_tell() {
+            self.state.set_hopeless(Side::Read);
+        }
     }
 
     /// Calls `read` if it may succeed; where it would block, waits. Of several tasks that
@@ -356,7 +256,7 @@ impl<T: AsFd> Source<T> {
     /// });
     /// ```
     pub fn readable(&self) -> Waiting<'_> {
-        self.waiting(Side::Read)
+        self.waiting(Side::Read, Knows::Nothing)
     }
 
     /// Waits until writing would not block, or an attempt to connect has ended.
@@ -373,15 +273,11 @@ impl<T: AsFd> Source<T> {
     /// });
     /// ```
     pub fn writable(&self) -> Waiting<'_> {
-        self.waiting(Side::Write)
+        self.waiting(Side::Write, Knows::Nothing)
     }
 
-    fn waiting(&self, side: Side) -> Waiting<'_> {
-        Waiting {
-            state: &self.state,
-            side,
-            began: None,
-        }
+    fn waiting(&self, side: Side, knows: Knows) -> Waiting<'_> {
+        Waiting::new(&self.state, self.io(), side, knows)
     }
 
     fn poll_with<'a, R>(
@@ -390,10 +286,10 @@ impl<T: AsFd> Source<T> {
         context: &mut Context<'_>,
         mut attempt: impl FnMut(&'a T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        while self.state.sides.borrow()[side as usize].hopeful {
+        while self.state.is_hopeful(side) {
             match attempt(self.io()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.state.sides.borrow_mut()[side as usize].hopeful = false;
+                    self.state.set_hopeless(side);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => return Poll::Ready(result),
@@ -402,15 +298,7 @@ impl<T: AsFd> Source<T> {
         if let Err(error) = context::with(|guests| self.state.ask(guests, side)) {
             return Poll::Ready(Err(error));
         }
-        let waker = context.waker();
-        let old = {
-            let poller = &mut self.state.sides.borrow_mut()[side as usize].poller;
-            match poller {
-                Some(old) if old.will_wake(waker) => None,
-                _ => poller.replace(waker.clone()),
-            }
-        };
-        drop(old);
+        self.state.set_poller(side, context.waker());
         Poll::Pending
     }
 
@@ -420,27 +308,21 @@ impl<T: AsFd> Source<T> {
         mut attempt: impl FnMut(&'a T) -> io::Result<R>,
     ) -> io::Result<R> {
         loop {
-            if self.state.sides.borrow()[side as usize].hopeful {
+            if self.state.is_hopeful(side) {
                 match attempt(self.io()) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        self.state.sides.borrow_mut()[side as usize].hopeful = false;
+                        self.state.set_hopeless(side);
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     result => return result,
                 }
             }
-            self.waiting(side).await?;
+            self.waiting(side, Knows::NotReady).await?;
         }
     }
 
     fn unwatch(&mut self) {
-        let Some(key) = self.state.key.take() else {
-            return;
-        };
-        self.state.home.call_there(move |guests| {
-            let watcher = guests.host().unwatch(key);
-            drop(watcher);
-        });
+        self.state.unwatch();
     }
 }
 
@@ -454,84 +336,5 @@ impl<T: AsFd> Drop for Source<T> {
 impl<T: AsFd + fmt::Debug> fmt::Debug for Source<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Source").field(self.io()).finish()
-    }
-}
-
-/// What [`Source::readable`] and [`Source::writable`] give.
-///
-/// ```
-/// let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
-/// near.set_nonblocking(true).unwrap();
-/// drop(far);
-/// riata::run(async {
-///     let near = riata::Source::new(near).unwrap();
-///     let end: riata::Waiting<'_> = near.readable();
-///     end.await.unwrap();
-/// });
-/// ```
-#[must_use = "futures do nothing unless awaited"]
-pub struct Waiting<'a> {
-    state: &'a Rc<State>,
-    side: Side,
-    /// This future's number, and the count of reports when it began to wait.
-    began: Option<(u64, u64)>,
-}
-
-impl Future for Waiting<'_> {
-    type Output = io::Result<()>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let side = self.side;
-        let reports = self.state.sides.borrow()[side as usize].reports;
-        let number = match self.began {
-            Some((_, before)) if before != reports => {
-                self.began = None;
-                return Poll::Ready(Ok(()));
-            }
-            Some((number, _)) => number,
-            None => {
-                let number = self.state.next.get();
-                self.state.next.set(number + 1);
-                self.began = Some((number, reports));
-                number
-            }
-        };
-        if let Err(error) = context::with(|guests| self.state.ask(guests, side)) {
-            return Poll::Ready(Err(error));
-        }
-        let waker = context.waker();
-        let old = {
-            let futures = &mut self.state.sides.borrow_mut()[side as usize].futures;
-            match futures.iter_mut().find(|(it, _)| *it == number) {
-                Some((_, old)) if old.will_wake(waker) => None,
-                Some((_, old)) => Some(std::mem::replace(old, waker.clone())),
-                None => {
-                    futures.push((number, waker.clone()));
-                    None
-                }
-            }
-        };
-        drop(old);
-        Poll::Pending
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        let Some((number, _)) = self.began else {
-            return;
-        };
-        let waker = {
-            let futures = &mut self.state.sides.borrow_mut()[self.side as usize].futures;
-            let position = futures.iter().position(|(it, _)| *it == number);
-            position.map(|position| futures.swap_remove(position))
-        };
-        drop(waker);
-    }
-}
-
-impl fmt::Debug for Waiting<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Waiting").field(&self.side).finish()
     }
 }

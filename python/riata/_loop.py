@@ -15,7 +15,7 @@ import socket
 import sys
 import threading
 import weakref
-from asyncio import constants, sslproto
+from asyncio import constants, streams
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
@@ -23,16 +23,23 @@ from riata import _native
 from riata._asyncio import AsyncioLoop
 from riata._sock import SocketCalls
 
+try:
+    import ssl
+except ImportError:  # asyncio's own code says so where it is asked for
+    ssl = None  # type: ignore[assignment]
+
 if TYPE_CHECKING:
     import asyncio
     import contextvars
-    import ssl
     from typing import IO
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
 _getaddrinfo = socket.getaddrinfo
+
+# Those that are upgraded to TLS natively.
+_NATIVE_TRANSPORTS = (_native.StreamTransport, _native.TlsTransport)
 
 
 # The descriptors that loops of this process have given to signal.set_wakeup_fd.
@@ -190,7 +197,7 @@ class Loop(SocketCalls, AsyncioLoop):
             self._set_wakeup_fd()
         return removed
 
-    # Transports: TCP and Unix streams are native (`_make_socket_transport`), and TLS is asyncio's over them.
+    # Transports: TCP and Unix streams are native (`_make_socket_transport`), and so is TLS over them.
 
     def _make_ssl_transport(
         self,
@@ -207,9 +214,9 @@ class Loop(SocketCalls, AsyncioLoop):
         ssl_shutdown_timeout: Any = constants.SSL_SHUTDOWN_TIMEOUT,
         context: contextvars.Context | None = None,
     ) -> asyncio.Transport:
-        """TLS over a native transport, by asyncio's `sslproto`: what asyncio does with a transport of its own."""
+        """Native TLS over a native transport."""
         self._ensure_fd_no_transport(rawsock)
-        ssl_protocol = sslproto.SSLProtocol(
+        ssl_protocol = _native.TlsProtocol(
             self,
             protocol,
             sslcontext,
@@ -220,6 +227,71 @@ class Loop(SocketCalls, AsyncioLoop):
             ssl_shutdown_timeout=ssl_shutdown_timeout,
         )
         self._make_socket_transport(rawsock, ssl_protocol, extra=extra, server=server, context=context)
+        assert ssl_protocol._app_transport is not None
+        return ssl_protocol._app_transport
+
+    async def start_tls(
+        self,
+        transport: asyncio.BaseTransport,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: ssl.SSLContext,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> asyncio.Transport | None:
+        """Upgrade `transport` to TLS; return the transport that `protocol` should use from now on.
+
+        A transport that is not riata's is upgraded by asyncio's own code.
+
+        Raises:
+            TypeError: `sslcontext` is no SSLContext, or the transport cannot be upgraded.
+            ssl.SSLError, ConnectionError: the handshake failed; the transport is closed.
+        """
+        if ssl is None or not isinstance(sslcontext, ssl.SSLContext) or type(transport) not in _NATIVE_TRANSPORTS:
+            return await super().start_tls(
+                transport,
+                protocol,
+                sslcontext,
+                server_side=server_side,
+                server_hostname=server_hostname,
+                ssl_handshake_timeout=ssl_handshake_timeout,
+                ssl_shutdown_timeout=ssl_shutdown_timeout,
+            )
+        upgraded: _native.StreamTransport | _native.TlsTransport = transport  # type: ignore[assignment]
+        waiter: asyncio.Future[None] | None = self.create_future()
+        ssl_protocol = _native.TlsProtocol(
+            self,
+            protocol,
+            sslcontext,
+            waiter,
+            server_side,
+            server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+            call_connection_made=False,
+        )
+        # Nothing may arrive before `connection_made`.
+        upgraded.pause_reading()
+        if server_side and isinstance(protocol, streams.StreamReaderProtocol):
+            # What a client sent together with the request for TLS is TLS: asyncio does this since 3.14.
+            reader = getattr(protocol, "_stream_reader", None)
+            if reader is not None and reader._buffer:
+                ssl_protocol._feed_early(reader._buffer)
+                reader._buffer.clear()
+        upgraded.set_protocol(ssl_protocol)
+        made = self.call_soon(ssl_protocol.connection_made, upgraded)
+        resumed = self.call_soon(upgraded.resume_reading)
+        try:
+            assert waiter is not None
+            await waiter
+        except BaseException:
+            upgraded.close()
+            made.cancel()
+            resumed.cancel()
+            waiter = None  # its exception's traceback holds this frame
+            raise
         return ssl_protocol._app_transport
 
     async def _sendfile_native(

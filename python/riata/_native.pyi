@@ -45,6 +45,8 @@ __all__ = [
     "TaskStepMethWrapper",
     "TaskWakeupMethWrapper",
     "TimerHandle",
+    "TlsProtocol",
+    "TlsTransport",
     "WritePipeTransport",
     "_GatheringFuture",
     "__version__",
@@ -259,6 +261,40 @@ class ReadPipeTransport(asyncio.ReadTransport):
 @final
 class WritePipeTransport(asyncio.WriteTransport):
     def get_extra_info(self, name: str, default: Any = None) -> Any: ...
+
+@final
+class TlsTransport(asyncio.Transport):
+    def get_extra_info(self, name: str, default: Any = None) -> Any: ...
+    def set_read_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+    def get_read_buffer_limits(self) -> tuple[int, int]: ...
+    def get_read_buffer_size(self) -> int: ...
+    @property
+    def _ssl_protocol(self) -> TlsProtocol | None: ...
+
+@final
+class TlsProtocol(asyncio.BufferedProtocol):
+    max_size: int
+    def __new__(
+        cls,
+        loop: EventLoop,
+        app_protocol: asyncio.BaseProtocol,
+        sslcontext: ssl.SSLContext | None,
+        waiter: asyncio.Future[None] | None,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        call_connection_made: bool = True,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> Self: ...
+    def get_buffer(self, n: int) -> bytearray: ...
+    def buffer_updated(self, nbytes: int) -> None: ...
+    def eof_received(self) -> bool | None: ...
+    def _feed_early(self, data: bytearray) -> None: ...
+    @property
+    def _app_transport(self) -> TlsTransport | None: ...
+    @property
+    def _transport(self) -> asyncio.BaseTransport | None: ...
+    _sslobj: ssl.SSLObject
 
 @disjoint_base
 class Handle(asyncio.Handle):

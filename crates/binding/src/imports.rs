@@ -8,6 +8,8 @@ use pyo3::types::{PyDict, PyType};
 pub struct Imports {
     /// `asyncio.CancelledError`
     pub cancelled_error: Py<PyType>,
+    /// `asyncio.TimeoutError`
+    pub timeout_error: Py<PyAny>,
     /// `asyncio.InvalidStateError`
     pub invalid_state_error: Py<PyType>,
     /// `asyncio.Future` as C or Python defines it
@@ -127,6 +129,7 @@ fn load(py: Python<'_>) -> PyResult<Imports> {
         .contains("debug")?;
     Ok(Imports {
         cancelled_error: import_type("asyncio", "CancelledError")?,
+        timeout_error: import("asyncio.exceptions", "TimeoutError")?,
         invalid_state_error: import_type("asyncio", "InvalidStateError")?,
         asyncio_future: import("asyncio.futures", "Future")?,
         asyncio_task: import("asyncio.tasks", "Task")?,

@@ -44,6 +44,12 @@ pub struct Version {
     pub bytes_like_text: &'static str,
     /// An accept loop takes one connection more than the backlog.
     pub accepts_one_more: bool,
+    /// A TLS transport is closing when the one below is.
+    pub tls_closes_with_lower: bool,
+    /// The shutdown timeout goes on until the connection is lost.
+    pub tls_shutdown_timeout_covers_close: bool,
+    /// Aborting a TLS connection hands the reason on.
+    pub tls_abort_tells: bool,
     /// A StopIteration set as an exception becomes a RuntimeError.
     stop_iteration_becomes_error: bool,
     /// `throw(type, value, traceback)` is deprecated.
@@ -69,6 +75,7 @@ static VERSION: PyOnceLock<Version> = PyOnceLock::new();
 pub fn version(py: Python<'_>) -> PyResult<&'static Version> {
     VERSION.get_or_try_init(py, || {
         let tasks = py.import("asyncio.tasks")?;
+        let tls = py.import("asyncio.sslproto")?.getattr("SSLProtocol")?;
         let info = py.version_info();
         // 3.14 still has a dictionary of that name, for asyncio's pure Python tasks alone.
         let current = if info >= (3, 14) {
@@ -101,6 +108,11 @@ pub fn version(py: Python<'_>) -> PyResult<&'static Version> {
                 false => "bytes-like object",
             },
             accepts_one_more: info >= (3, 14),
+            tls_closes_with_lower: tls.hasattr("_is_transport_closing")?,
+            tls_shutdown_timeout_covers_close: code(&tls, "_on_shutdown_complete")?
+                .getattr("co_names")?
+                .contains("call_later")?,
+            tls_abort_tells: takes_argument(&tls, "_abort")?,
             stop_iteration_becomes_error: info >= (3, 13),
             throw_deprecated: info >= (3, 12),
         })
@@ -109,12 +121,20 @@ pub fn version(py: Python<'_>) -> PyResult<&'static Version> {
 
 /// Whether asyncio's server wants to know which transport attaches.
 fn takes_transport(py: Python<'_>) -> PyResult<bool> {
-    let attach = py
-        .import("asyncio.base_events")?
-        .getattr("Server")?
-        .getattr("_attach")?;
-    Ok(attach
-        .getattr("__code__")?
+    takes_argument(
+        &py.import("asyncio.base_events")?.getattr("Server")?,
+        "_attach",
+    )
+}
+
+/// The code of a method of one of asyncio's classes.
+fn code<'py>(class: &Bound<'py, PyAny>, method: &str) -> PyResult<Bound<'py, PyAny>> {
+    class.getattr(method)?.getattr("__code__")
+}
+
+/// Whether a method of one of asyncio's classes takes more than `self`.
+fn takes_argument(class: &Bound<'_, PyAny>, method: &str) -> PyResult<bool> {
+    Ok(code(class, method)?
         .getattr("co_argcount")?
         .extract::<usize>()?
         > 1)

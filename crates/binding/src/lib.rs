@@ -51,7 +51,9 @@ mod _native {
     #[pymodule_export]
     use crate::task::{Task, TaskStep, TaskWakeup};
     #[pymodule_export]
-    use crate::transport::{ReadPipeTransport, StreamTransport, WritePipeTransport};
+    use crate::transport::{
+        ReadPipeTransport, StreamTransport, TlsProtocol, TlsTransport, WritePipeTransport,
+    };
     use pyo3::prelude::*;
 
     /// Refuses a free-threaded interpreter that was told to stay without its lock (PYTHON_GIL=0): every cell here

@@ -21,7 +21,9 @@ use crate::combine::Coroutine;
 use crate::future::{Future, FutureIter, Sent};
 use crate::interop;
 use crate::task::Task;
-use crate::transport::{PipeEnd, ReadPipeTransport, StreamTransport, WritePipeTransport};
+use crate::transport::{
+    PipeEnd, ReadPipeTransport, StreamTransport, TlsTransport, WritePipeTransport,
+};
 use crate::trashcan;
 
 /// The deallocators that PyO3 made.
@@ -60,6 +62,7 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
         install_closing::<StreamTransport>(py)?;
         install_closing::<ReadPipeTransport>(py)?;
         install_closing::<WritePipeTransport>(py)?;
+        install_closing::<TlsTransport>(py)?;
         install_closing::<Coroutine>(py)?;
         (*future).tp_finalize = Some(finalize_future);
         (*future).tp_dealloc = Some(dealloc_future);
@@ -130,6 +133,7 @@ closing!(
     StreamTransport,
     ReadPipeTransport,
     WritePipeTransport,
+    TlsTransport,
     Coroutine
 );
 

@@ -41,7 +41,7 @@ use riata_engine::timers::{TimerKey, Timers};
 
 use crate::cell::GilCell;
 use crate::error::os_error;
-use crate::transport::{Scratch, StreamTransport};
+use crate::transport::{Scratch, StreamTransport, TlsProtocol, Window};
 use schedule::Timer;
 use watch::Watcher;
 use work::Work;
@@ -102,6 +102,10 @@ pub struct EventLoop {
     pub(crate) writers: GilCell<VecDeque<Py<StreamTransport>>>,
     /// How many bytes they have written.
     pub(crate) unsent: GilCell<usize>,
+    /// TLS connections that have something to encrypt.
+    pub(crate) encrypters: GilCell<VecDeque<Py<TlsProtocol>>>,
+    /// Memory that Python's `ssl` reads from and writes to; taken out while it is in use.
+    pub(crate) window: GilCell<Option<Py<Window>>>,
     /// Where reads are received.
     pub(crate) scratch: GilCell<Scratch>,
     /// Room for what a poll reports; taken out while it is in use.
@@ -292,9 +296,10 @@ impl EventLoop {
                 handle.get().set_key(py, None);
             }
         }
-        let writers = self.writers.take(py);
+        let writers = (self.writers.take(py), self.encrypters.take(py));
         self.idle.set(py, VecDeque::new());
         drop((ready, timers, watchers, writers, kernel));
+        self.window.set(py, None);
         self.task_factory.set(py, None);
         self.current_handle.set(py, None);
     }
@@ -324,6 +329,8 @@ impl EventLoop {
             idle: GilCell::default(),
             writers: GilCell::default(),
             unsent: GilCell::default(),
+            encrypters: GilCell::default(),
+            window: GilCell::default(),
             scratch: GilCell::default(),
             events: GilCell::new(Some(Events::with_capacity(256))),
             concerned: GilCell::default(),
@@ -483,6 +490,9 @@ impl EventLoop {
             }
             for writer in self.writers.traverse() {
                 visit.call(writer)?;
+            }
+            for encrypter in self.encrypters.traverse() {
+                visit.call(encrypter)?;
             }
             visit.call(self.task_factory.traverse())?;
             visit.call(self.current_handle.traverse())

@@ -13,6 +13,7 @@ use riata_engine::stream::{Abort, Lost};
 use super::flow;
 use super::socket::Socket;
 use super::stream::{Reading, Signal, StreamTransport, logger};
+use super::tls::TlsProtocol;
 use crate::context;
 use crate::event_loop::EventLoop;
 use crate::event_loop::work::LoopRef;
@@ -133,6 +134,9 @@ impl StreamTransport {
     pub(super) fn force_close(slf: &Bound<'_, Self>, exception: Option<Py<PyAny>>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
+        if let Some(tls) = this.tls(py) {
+            TlsProtocol::encrypt_last(&tls);
+        }
         // Whatever was written in this turn would have been sent by now.
         if this.with(py, |state| {
             std::mem::take(&mut state.unsent) && !state.lifecycle.is_closed()

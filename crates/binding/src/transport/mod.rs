@@ -6,7 +6,8 @@
 //! - `private`: the private names that asyncio's own code uses (`sslproto`, `sendfile`)
 //! - `socket`: who owns the descriptor; `extra`: `get_extra_info`; `address`: addresses as Python shows them
 //! - `pipe`: the reading and the writing end of pipes; `flow`: what transports of every kind tell their protocols
-//! - `memory`: bytes that Python owns, as the kernel takes and gives them
+//! - `memory`: bytes that Python owns, as the kernel takes and gives them; `window`: bytes of ours that Python's `ssl` uses
+//! - `tls`: TLS over any of them
 //!
 //! The rules of a stream (watermarks, half-close, the order of its end) are the engine's, `riata_engine::stream`.
 //! Every order of events is asyncio's `_SelectorSocketTransport`'s, but one: a write is sent at the end of the turn,
@@ -24,7 +25,9 @@ mod read;
 mod socket;
 mod stream;
 mod surface;
+mod tls;
 mod watching;
+mod window;
 mod write;
 
 pub use address::{from_python as address_from_python, to_python as address_to_python};
@@ -33,3 +36,5 @@ pub use pipe::{PipeEnd, ReadPipeTransport, WritePipeTransport};
 pub use read::Scratch;
 pub use socket::{Socket, borrow, check_owner, python_socket};
 pub use stream::{Origin, Signal, StreamTransport, logger};
+pub use tls::{TlsProtocol, TlsTransport};
+pub use window::Window;

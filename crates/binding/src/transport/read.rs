@@ -18,6 +18,7 @@ use riata_engine::net;
 use super::memory;
 use super::socket::borrow;
 use super::stream::{Reading, Reception, StreamTransport, logger};
+use super::tls::TlsProtocol;
 use crate::error::os_error;
 use crate::event_loop::EventLoop;
 use crate::unwind;
@@ -65,6 +66,7 @@ impl StreamTransport {
         match slf.get().with(slf.py(), |state| state.reception) {
             Reception::Data => Self::read_data(slf, event_loop),
             Reception::Buffered => Self::read_buffered(slf, event_loop),
+            Reception::Tls => Self::read_tls(slf, event_loop),
         }
     }
 
@@ -175,6 +177,45 @@ impl StreamTransport {
             Received::Failed(error) => {
                 Self::fatal(slf, os_error(error), "Fatal read error on socket transport")
             }
+        }
+    }
+
+    /// One `recv` for TLS of ours.
+    fn read_tls(slf: &Bound<'_, Self>, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let Some(tls) = this.tls(py) else {
+            return Ok(());
+        };
+        let window = event_loop.get().take_window(py)?;
+        let received = match this.live_fd(py) {
+            // SAFETY: B7: `live_fd` has just said so.
+            Ok(fd) => window
+                .get()
+                .fill(py, |memory| net::recv_uninit(unsafe { borrow(fd) }, memory)),
+            Err(error) => Err(error),
+        };
+        let received = match received {
+            Ok(0) => Received::End,
+            Ok(length) => {
+                return match TlsProtocol::feed(&tls, event_loop.get(), window, length) {
+                    Ok(()) => Ok(()),
+                    Err(error) => Self::fatal(
+                        slf,
+                        error,
+                        "Fatal error: protocol.buffer_updated() call failed.",
+                    ),
+                };
+            }
+            Err(error) => Received::<()>::from_error(error),
+        };
+        event_loop.get().put_window(window);
+        match received {
+            Received::End => Self::read_end(slf, event_loop),
+            Received::Failed(error) => {
+                Self::fatal(slf, os_error(error), "Fatal read error on socket transport")
+            }
+            Received::Data(()) | Received::Nothing => Ok(()),
         }
     }
 

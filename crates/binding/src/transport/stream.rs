@@ -16,6 +16,7 @@ use riata_engine::stream::{Lifecycle, Watermarks, WriteBuffer};
 
 use super::memory::Chunk;
 use super::socket::{self, Socket};
+use super::tls::TlsProtocol;
 use crate::cell::GilCell;
 use crate::event_loop::EventLoop;
 use crate::event_loop::work::{Call, LoopRef, Work};
@@ -70,6 +71,8 @@ pub enum Reception {
     Data,
     /// `get_buffer` and `buffer_updated` (`asyncio.BufferedProtocol`).
     Buffered,
+    /// It is our own TLS.
+    Tls,
 }
 
 /// What few transports have, or only for a moment.
@@ -271,6 +274,21 @@ impl StreamTransport {
         })
     }
 
+    /// The context in which events are told, until the connection is lost.
+    pub(super) fn context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.with(py, |state| {
+            state.context.as_ref().map(|context| context.clone_ref(py))
+        })
+    }
+
+    /// The TLS connection that it carries, if it carries one of ours.
+    pub(super) fn tls<'py>(&self, py: Python<'py>) -> Option<Bound<'py, TlsProtocol>> {
+        match self.with(py, |state| state.reception) {
+            Reception::Tls => self.protocol(py)?.cast_into().ok(),
+            Reception::Data | Reception::Buffered => None,
+        }
+    }
+
     /// Whether `add_reader` and its like must leave the descriptor alone.
     pub fn occupies_descriptor(&self, py: Python<'_>) -> bool {
         self.with(py, |state| {
@@ -377,6 +395,9 @@ impl StreamTransport {
 
 /// How `protocol` takes bytes.
 pub(super) fn reception_of(protocol: &Bound<'_, PyAny>) -> PyResult<Reception> {
+    if protocol.is_exact_instance_of::<TlsProtocol>() {
+        return Ok(Reception::Tls);
+    }
     Ok(
         match protocol.is_instance(
             imports(protocol.py())?

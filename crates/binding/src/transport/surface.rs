@@ -35,6 +35,19 @@ impl StreamTransport {
         }
     }
 
+    /// Writes `bytes`, which are not empty.
+    ///
+    /// # Errors
+    /// RuntimeError after write_eof() and during sendfile; SystemExit and KeyboardInterrupt that the protocol raised.
+    pub(super) fn write_bytes(slf: &Bound<'_, Self>, bytes: Bound<'_, PyBytes>) -> PyResult<()> {
+        slf.get().check_write(
+            slf.py(),
+            "Cannot call write() after write_eof()",
+            "unable to write; sendfile is in progress",
+        )?;
+        Self::enqueue(slf, [Chunk::new(bytes)])
+    }
+
     fn log(slf: &Bound<'_, Self>, text: &str) -> PyResult<()> {
         let py = slf.py();
         match slf.get().event_loop(py) {

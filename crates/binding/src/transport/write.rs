@@ -19,6 +19,7 @@ use super::flow;
 use super::memory::Chunk;
 use super::socket::borrow;
 use super::stream::{State, StreamTransport, logger};
+use super::tls::TlsProtocol;
 use crate::context;
 use crate::error::os_error;
 use crate::event_loop::EventLoop;
@@ -128,6 +129,9 @@ impl StreamTransport {
     /// As `send`.
     pub(super) fn send_unsent(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
+        if let Some(tls) = slf.get().tls(py) {
+            TlsProtocol::encrypt_waiting(&tls)?;
+        }
         if !slf.get().with(py, |state| state.unsent) {
             return Ok(());
         }
@@ -356,6 +360,7 @@ impl EventLoop {
     pub fn flush_writers(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
+        Self::flush_encrypters(slf)?;
         // Those that write again when they are told to go on are for the next turn.
         this.unsent.set(py, 0);
         if !this.has_writers(py) {
@@ -401,5 +406,8 @@ impl EventLoop {
     /// Whether transports have something to write.
     pub fn has_writers(&self, py: Python<'_>) -> bool {
         self.writers.with(py, |writers| !writers.is_empty())
+            || self
+                .encrypters
+                .with(py, |encrypters| !encrypters.is_empty())
     }
 }

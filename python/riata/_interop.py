@@ -7,13 +7,14 @@ subclass of WeakSet with an `__iter__` of its own.
 
 from __future__ import annotations
 
+import asyncio.futures
 import asyncio.tasks
 import sys
 import weakref
 from collections.abc import Iterator
 from typing import Any
 
-from riata._native import _live_tasks
+from riata._native import _future_add_to_awaited_by, _future_discard_from_awaited_by, _live_tasks
 
 
 class TaskSet(weakref.WeakSet[Any]):
@@ -53,11 +54,21 @@ def hidden_sets() -> list[weakref.WeakSet[Any]]:
         return [found]
 
 
+def _note_awaited_by() -> None:
+    """Have asyncio tell native futures who awaits them: its own functions for that pass over futures not its own."""
+    if sys.version_info >= (3, 14):
+        asyncio.futures.future_add_to_awaited_by = _future_add_to_awaited_by
+        asyncio.futures.future_discard_from_awaited_by = _future_discard_from_awaited_by
+        asyncio.future_add_to_awaited_by = _future_add_to_awaited_by
+        asyncio.future_discard_from_awaited_by = _future_discard_from_awaited_by
+
+
 def install() -> None:
-    """Make asyncio see native tasks. Doing it twice changes nothing."""
+    """Make asyncio see native tasks and futures. Doing it twice changes nothing."""
     for tasks in hidden_sets():
         if type(tasks) is weakref.WeakSet:
             tasks.__class__ = TaskSet
+    _note_awaited_by()
 
 
 class _Face(type):

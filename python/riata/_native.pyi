@@ -50,6 +50,8 @@ __all__ = [
     "WritePipeTransport",
     "_GatheringFuture",
     "__version__",
+    "_future_add_to_awaited_by",
+    "_future_discard_from_awaited_by",
     "_live_tasks",
     "coroutine",
     "ensure_future",
@@ -415,3 +417,5 @@ class Observation:
 class Shield: ...
 
 def _live_tasks() -> list[Task[Any]]: ...
+def _future_add_to_awaited_by(fut: object, waiter: object, /) -> None: ...
+def _future_discard_from_awaited_by(fut: object, waiter: object, /) -> None: ...

@@ -36,6 +36,11 @@ _POLICY_NAMES = (
 """Where asyncio looks for the policy to start with: the first up to Python 3.13, the last from 3.14."""
 
 
+_AWAITED_BY = ("future_add_to_awaited_by", "future_discard_from_awaited_by")
+"""What asyncio notes waits with, for the call graph of 3.14. riata replaces both as it is imported; tests take them
+by the names of their C versions."""
+
+
 class Substitution:
     """What one variant replaces, and the counters that prove the replacement did the work."""
 
@@ -60,6 +65,9 @@ class Substitution:
             asyncio.tasks._CTask = self.module.Task  # type: ignore[attr-defined]
         if self.variant.future:
             asyncio.futures._CFuture = self.module.Future  # type: ignore[attr-defined]
+            for name in _AWAITED_BY:
+                if hasattr(asyncio.futures, name):
+                    setattr(asyncio.futures, f"_c_{name}", getattr(asyncio.futures, name))
         self._replace_loop_classes()
         self._replace_policy()
         test_utils: Any = importlib.import_module("test.test_asyncio.utils")

@@ -507,3 +507,24 @@ def test_objects_that_were_never_initialized_do_what_asyncios_do() -> None:
 
     for mine, theirs in ((riata.Future, asyncio.Future), (riata.Task, asyncio.Task)):
         assert [outcome(mine, use) for use in uses] == [outcome(theirs, use) for use in uses]
+
+
+def test_classes_put_at_asyncio_s_names_are_what_a_loop_makes(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python_task, python_future = TASKS["python"], FUTURES["python"]
+    monkeypatch.setattr(asyncio.tasks, "Task", python_task)
+    monkeypatch.setattr(asyncio.futures, "Future", python_future)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        async def answer() -> int:
+            return 42
+
+        assert type(loop.create_future()) is python_future
+        task = asyncio.create_task(answer())
+        assert type(task) is python_task
+        assert await task == 42
+
+    run(main())

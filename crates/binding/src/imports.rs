@@ -1,8 +1,12 @@
 //! Python objects that the binding uses, looked up once.
 
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyType};
+
+use crate::future::Future;
+use crate::task::Task;
 
 /// What is imported from the standard library, by the names it has there.
 pub struct Imports {
@@ -16,6 +20,10 @@ pub struct Imports {
     pub asyncio_future: Py<PyAny>,
     /// `asyncio.Task`
     pub asyncio_task: Py<PyAny>,
+    /// The names in `asyncio.futures`, where a program may put another `Future`
+    pub futures_names: Py<PyDict>,
+    /// The names in `asyncio.tasks`, where a program may put another `Task`
+    pub tasks_names: Py<PyDict>,
     /// `asyncio.Handle`
     pub asyncio_handle: Py<PyAny>,
     /// `asyncio.events._ThreadSafeHandle`, from 3.14 on: its `cancel` waits for a callback that is running
@@ -133,6 +141,8 @@ fn load(py: Python<'_>) -> PyResult<Imports> {
         invalid_state_error: import_type("asyncio", "InvalidStateError")?,
         asyncio_future: import("asyncio.futures", "Future")?,
         asyncio_task: import("asyncio.tasks", "Task")?,
+        futures_names: py.import("asyncio.futures")?.dict().unbind(),
+        tasks_names: py.import("asyncio.tasks")?.dict().unbind(),
         asyncio_handle: import("asyncio.events", "Handle")?,
         asyncio_threadsafe_handle: events.getattr_opt("_ThreadSafeHandle")?.map(Bound::unbind),
         asyncio_timer_handle: import("asyncio.events", "TimerHandle")?,
@@ -188,6 +198,25 @@ fn originals(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         found.set_item(name, object)?;
     }
     Ok(found)
+}
+
+impl Imports {
+    /// Whether `asyncio.futures.Future` is what it was, so that a native future may stand for it.
+    #[inline]
+    pub fn makes_futures(&self, py: Python<'_>) -> PyResult<bool> {
+        let now = self
+            .futures_names
+            .bind(py)
+            .get_item(intern!(py, "Future"))?;
+        Ok(now.is_some_and(|now| now.is(&self.asyncio_future) || now.is(py.get_type::<Future>())))
+    }
+
+    /// Whether `asyncio.tasks.Task` is what it was, so that a native task may stand for it.
+    #[inline]
+    pub fn makes_tasks(&self, py: Python<'_>) -> PyResult<bool> {
+        let now = self.tasks_names.bind(py).get_item(intern!(py, "Task"))?;
+        Ok(now.is_some_and(|now| now.is(&self.asyncio_task) || now.is(py.get_type::<Task>())))
+    }
 }
 
 /// The stack of the calling Python code, as `asyncio.format_helpers.extract_stack` gives it: what debug mode

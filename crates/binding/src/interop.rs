@@ -4,7 +4,7 @@
 //!   `_asyncio._swap_current_task`) from 3.14 on.
 //! - All tasks: a list of our own, which asyncio's hidden sets are made to see (see `riata._interop`).
 //! - `create_task`: which keywords it takes, read off asyncio's own signature.
-//! - The call graph: futures note who awaits them from 3.14 on.
+//! - What 3.15 refuses: to make a future twice, and contexts that are no contexts.
 
 #![allow(unsafe_code)]
 
@@ -16,6 +16,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyTraceback, PyType};
 
 use crate::cell::GilCell;
+use crate::context;
+use crate::future::Future;
 use crate::imports::imports;
 use crate::task::Task;
 
@@ -36,6 +38,10 @@ pub struct Version {
     pub shield_leaves_exceptions: bool,
     /// `sleep(nan)` raises.
     pub sleep_refuses_nan: bool,
+    /// A future is made once: `__init__` refuses to do it again.
+    pub initialized_once: bool,
+    /// A task's context must be one of contextvars' own.
+    checks_context: bool,
     /// `Server._attach` and `_detach` are given the transport (3.13 and later).
     pub server_takes_transport: bool,
     /// `writelines` is `write` of all joined.
@@ -101,6 +107,8 @@ pub fn version(py: Python<'_>) -> PyResult<&'static Version> {
             done_children_at_once: info >= (3, 12),
             shield_leaves_exceptions: info >= (3, 14),
             sleep_refuses_nan: info >= (3, 13),
+            initialized_once: info >= (3, 15),
+            checks_context: info >= (3, 15),
             server_takes_transport: takes_transport(py)?,
             writelines_joins: info < (3, 12),
             bytes_like_text: match info >= (3, 14) {
@@ -272,6 +280,36 @@ fn cannot_enter(task: &Bound<'_, PyAny>, before: &Bound<'_, PyAny>) -> PyResult<
         task.repr()?.to_string_lossy(),
         before.repr()?.to_string_lossy()
     ))
+}
+
+/// What a second `__init__` of a future raises from 3.15 on.
+#[cold]
+pub fn initialized_already(future: &Bound<'_, PyAny>) -> PyErr {
+    let class = future.get_type();
+    let name = match class.is(class.py().get_type::<Task>()) {
+        true => Ok("_asyncio.Task".to_owned()),
+        false if class.is(class.py().get_type::<Future>()) => Ok("_asyncio.Future".to_owned()),
+        false => class.fully_qualified_name().map(|name| name.to_string()),
+    };
+    match name {
+        Ok(name) => PyRuntimeError::new_err(format!("{name} object is already initialized")),
+        Err(error) => error,
+    }
+}
+
+/// Whether `context` will do for a task.
+///
+/// # Errors
+/// TypeError for anything but a `contextvars.Context`, from 3.15 on; before, whatever has a `run` did.
+#[inline]
+pub fn check_context(context: &Bound<'_, PyAny>) -> PyResult<()> {
+    if !context::is_exact(context) && version(context.py())?.checks_context {
+        return Err(PyTypeError::new_err(format!(
+            "a contextvars.Context was expected, got {}",
+            context.get_type().name()?
+        )));
+    }
+    Ok(())
 }
 
 /// What `set_exception` keeps for `exception`: a StopIteration cannot be raised into a coroutine.

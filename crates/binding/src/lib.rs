@@ -45,6 +45,8 @@ mod _native {
     #[pymodule_export]
     use crate::future::{Future, FutureIter};
     #[pymodule_export]
+    use crate::future::{future_add_to_awaited_by, future_discard_from_awaited_by};
+    #[pymodule_export]
     use crate::handle::{Handle, TimerHandle};
     #[pymodule_export]
     use crate::interop::live_tasks;

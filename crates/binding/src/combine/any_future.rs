@@ -8,7 +8,9 @@ use pyo3::types::PyDict;
 
 use super::gather::GatheringFuture;
 use super::observer::{Observation, Observer};
-use crate::future::{Future, Reading, State, Waiter};
+use crate::future::{
+    Future, Reading, State, Waiter, future_add_to_awaited_by, future_discard_from_awaited_by,
+};
 use crate::imports::imports;
 use crate::interop;
 use crate::task::Task;
@@ -239,19 +241,16 @@ enum Edge {
 
 fn edge(future: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>, what: Edge) -> PyResult<()> {
     let py = future.py();
-    let ours = (future.cast::<Future>(), waiter.cast::<Future>());
-    match (ours, what) {
-        ((Ok(future), Ok(_)), Edge::Add) => future.get().add_awaited_by(waiter),
-        ((Ok(future), Ok(_)), Edge::Discard) => future.get().discard_awaited_by(waiter),
-        ((Err(_), Err(_)), what) => {
-            let name = match what {
-                Edge::Add => "future_add_to_awaited_by",
-                Edge::Discard => "future_discard_from_awaited_by",
-            };
-            let futures = py.import(intern!(py, "asyncio.futures"))?;
-            futures.getattr(name)?.call1((future, waiter)).map(drop)
-        }
-        // Between a native and a CPython object there is no edge.
-        _ => Ok(()),
+    if future.cast::<Future>().is_ok() {
+        return match what {
+            Edge::Add => future_add_to_awaited_by(future, waiter),
+            Edge::Discard => future_discard_from_awaited_by(future, waiter),
+        };
     }
+    let name = match what {
+        Edge::Add => "future_add_to_awaited_by",
+        Edge::Discard => "future_discard_from_awaited_by",
+    };
+    let futures = py.import(intern!(py, "asyncio.futures"))?;
+    futures.getattr(name)?.call1((future, waiter)).map(drop)
 }

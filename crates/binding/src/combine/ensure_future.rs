@@ -112,7 +112,7 @@ pub fn create_task<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = coro.py();
     if let Ok(native) = event_loop.cast::<EventLoop>()
-        && native.get().makes_native_tasks(py)
+        && native.get().makes_native_tasks(py)?
     {
         native.get().check_closed(py)?;
         return Ok(Task::create(native, coro, Options::default())?.into_any());

@@ -41,6 +41,7 @@ use riata_engine::timers::{TimerKey, Timers};
 
 use crate::cell::GilCell;
 use crate::error::os_error;
+use crate::imports::imports;
 use crate::transport::{Scratch, StreamTransport, TlsProtocol, Window};
 use schedule::Timer;
 use watch::Watcher;
@@ -165,15 +166,17 @@ impl EventLoop {
 
     /// Whether `create_future` makes one of ours, without a stack to keep.
     #[inline(always)]
-    pub fn makes_native_futures(&self, py: Python<'_>) -> bool {
-        !(self.overrides.get(py).create_future || self.debug.get(py))
+    pub fn makes_native_futures(&self, py: Python<'_>) -> PyResult<bool> {
+        let plain = !(self.overrides.get(py).create_future || self.debug.get(py));
+        Ok(plain && imports(py)?.makes_futures(py)?)
     }
 
     /// Whether `create_task` makes one of ours.
     #[inline(always)]
-    pub fn makes_native_tasks(&self, py: Python<'_>) -> bool {
-        !self.overrides.get(py).create_task
-            && self.task_factory.with(py, |factory| factory.is_none())
+    pub fn makes_native_tasks(&self, py: Python<'_>) -> PyResult<bool> {
+        let plain = !self.overrides.get(py).create_task
+            && self.task_factory.with(py, |factory| factory.is_none());
+        Ok(plain && imports(py)?.makes_tasks(py)?)
     }
 
     /// # Errors

@@ -17,14 +17,19 @@ use crate::task::{Options, Task};
 
 #[pymethods]
 impl EventLoop {
-    /// Create a riata.Future attached to the loop.
-    fn create_future<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Future>> {
+    /// Create a riata.Future attached to the loop (or one of another class, if it stands at asyncio's name).
+    fn create_future<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
+        let imports = imports(py)?;
+        if !imports.makes_futures(py)? {
+            let create = imports.base_event_loop.bind(py);
+            return create.call_method1(intern!(py, "create_future"), (slf,));
+        }
         let future = Bound::new(py, Future::on(LoopRef::Native(slf.clone().unbind())))?;
         if slf.get().debug(py) {
             future.get().note_source(py)?;
         }
-        Ok(future)
+        Ok(future.into_any())
     }
 
     /// Set a task factory: a callable `(loop, coro, **options)` that returns a future; None for riata.Task.
@@ -96,11 +101,12 @@ impl FastMethod for CreateTask {
         let mut positional = call.positional();
         if native
             && positional.len() == 1
+            && imports(py)?.makes_tasks(py)?
             && let Some(coro) = positional.next()
         {
             return Ok(Task::create(slf, &coro, options)?.into_any());
         }
-        // A task factory, or a mistake: this Python's asyncio has its own way with either.
+        // A task factory, another class at asyncio's name, or a mistake: asyncio has its own way with each.
         let keywords = PyDict::new(py);
         for (key, value) in call.keywords() {
             keywords.set_item(key, value)?;

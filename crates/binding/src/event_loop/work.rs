@@ -242,7 +242,7 @@ impl LoopRef {
     #[inline]
     pub fn create_future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self {
-            Self::Native(native) if native.get().makes_native_futures(py) => {
+            Self::Native(native) if native.get().makes_native_futures(py)? => {
                 Ok(Bound::new(py, Future::on(self.clone_ref(py)))?.into_any())
             }
             _ => self.object(py).call_method0(intern!(py, "create_future")),

@@ -7,7 +7,9 @@
 //! - `waiters`: who is told when it is done
 //! - `surface`: the methods and attributes that Python sees
 //! - `iter`: what `await` runs
+//! - `awaited_by`: who awaits it, for the call graph
 
+mod awaited_by;
 mod iter;
 mod surface;
 mod waiters;
@@ -23,6 +25,7 @@ use crate::event_loop::work::LoopRef;
 use crate::imports::{call_exception_handler, extract_stack, imports};
 use crate::interop;
 
+pub use awaited_by::{future_add_to_awaited_by, future_discard_from_awaited_by};
 pub use iter::{FutureIter, Sent};
 pub use waiters::Waiter;
 use waiters::Waiters;
@@ -99,9 +102,15 @@ impl Future {
     }
 
     /// Makes it a pending future of `event_loop`, or of the current loop, whatever it was before.
+    ///
+    /// # Errors
+    /// RuntimeError when it is one already, from Python 3.15 on; what asking for the current loop raises.
     pub fn bind(slf: &Bound<'_, Self>, event_loop: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
+        if interop::version(py)?.initialized_once && this.check_initialized(py).is_ok() {
+            return Err(interop::initialized_already(slf.as_any()));
+        }
         let event_loop = match event_loop {
             Some(event_loop) if !event_loop.is_none() => event_loop.clone(),
             _ => imports(py)?.get_event_loop.bind(py).call0()?,
@@ -398,34 +407,6 @@ impl Future {
     /// The stack kept by debug mode.
     pub fn source_traceback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.rare_field(py, |rare| &rare.source_traceback)
-    }
-
-    /// Notes, for the call graph of Python 3.14, that `waiter` awaits this future.
-    pub fn add_awaited_by(&self, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
-        let py = waiter.py();
-        let set = match self.rare_field(py, |rare| &rare.awaited_by) {
-            Some(set) => set.into_bound(py),
-            None => {
-                let set = pyo3::types::PySet::empty(py)?.into_any();
-                let kept = Some(set.clone().unbind());
-                drop(self.rare.with(py, |rare| {
-                    std::mem::replace(&mut rare.get_or_insert_default().awaited_by, kept)
-                }));
-                set
-            }
-        };
-        set.call_method1(intern!(py, "add"), (waiter,))?;
-        Ok(())
-    }
-
-    /// Takes that note back.
-    pub fn discard_awaited_by(&self, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
-        let py = waiter.py();
-        if let Some(set) = self.rare_field(py, |rare| &rare.awaited_by) {
-            set.bind(py)
-                .call_method1(intern!(py, "discard"), (waiter,))?;
-        }
-        Ok(())
     }
 }
 

@@ -287,17 +287,9 @@ impl Future {
 
     #[getter]
     fn _asyncio_awaited_by<'py>(
-        &self,
-        py: Python<'py>,
+        slf: &Bound<'py, Self>,
     ) -> PyResult<Option<Bound<'py, pyo3::types::PyFrozenSet>>> {
-        let Some(set) = self.rare_field(py, |rare| &rare.awaited_by) else {
-            return Ok(None);
-        };
-        let items: Vec<Bound<'py, PyAny>> = set.bind(py).try_iter()?.collect::<PyResult<_>>()?;
-        if items.is_empty() {
-            return Ok(None);
-        }
-        pyo3::types::PyFrozenSet::new(py, items).map(Some)
+        Self::awaited_by(slf)
     }
 
     #[allow(unsafe_code)]

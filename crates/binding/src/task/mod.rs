@@ -118,7 +118,11 @@ impl Task {
             return Err(PyTypeError::new_err(text));
         }
         let context = match options.context {
-            Some(context) if !context.is_none() => context.unbind(),
+            Some(context) if !context.is_none() => {
+                interop::check_context(&context)
+                    .inspect_err(|_| this.log_destroy_pending.set(py, false))?;
+                context.unbind()
+            }
             _ => context::copy_current(py)?,
         };
         let name = match options.name {

@@ -14,7 +14,6 @@ use crate::coroutine::{self, Sent};
 use crate::event_loop::work::Work;
 use crate::future::{Future, Reading, Waiter, invalid_state};
 use crate::imports::imports;
-use crate::interop;
 
 impl Task {
     /// Runs one step on a loop of ours, in the task's context.
@@ -82,7 +81,7 @@ impl Task {
             return Err(invalid_state(py, &text));
         }
         let exception = this.with_pending_cancel(slf, exception)?;
-        this.leave_waiter(slf)?;
+        this.fut_waiter.set(py, None);
         let Some(coro) = this.coro.cloned(py) else {
             return Err(PyRuntimeError::new_err("uninitialized Task object"));
         };
@@ -129,19 +128,6 @@ impl Task {
                 .into_value(py)
                 .into_any(),
         ))
-    }
-
-    fn leave_waiter(&self, slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let Some(awaited) = self.fut_waiter.take(py) else {
-            return Ok(());
-        };
-        if interop::version(py)?.awaited_by
-            && let Ok(native) = awaited.bind(py).cast::<Future>()
-        {
-            native.get().discard_awaited_by(slf.as_any())?;
-        }
-        Ok(())
     }
 
     fn fail_with(&self, slf: &Bound<'_, Self>, error: PyErr) -> PyResult<()> {
@@ -208,9 +194,6 @@ impl Task {
         Future::add_waiter(awaited, Waiter::Task(slf.clone().unbind()))?;
         self.fut_waiter
             .set(py, Some(awaited.clone().into_any().unbind()));
-        if interop::version(py)?.awaited_by {
-            awaited.get().add_awaited_by(slf.as_any())?;
-        }
         if self.must_cancel.get(py) {
             let message = slf.as_super().get().cancel_message(py);
             let message = message.map(|message| message.into_bound(py));

@@ -9,7 +9,22 @@ from __future__ import annotations
 
 from riata import _interop
 from riata._loop import Loop, new_event_loop
-from riata._native import Future, Handle, Task, TimerHandle, __version__, ensure_future, gather, shield, sleep
+from riata._native import (
+    Future,
+    Handle,
+    Task,
+    Timeout,
+    TimerHandle,
+    __version__,
+    ensure_future,
+    gather,
+    shield,
+    sleep,
+    timeout,
+    timeout_at,
+    wait,
+    wait_for,
+)
 from riata._run import run
 
 from riata._install import install, uninstall  # isort: skip (they look at what is above)
@@ -21,6 +36,7 @@ __all__ = [
     "Handle",
     "Loop",
     "Task",
+    "Timeout",
     "TimerHandle",
     "__version__",
     "ensure_future",
@@ -30,7 +46,11 @@ __all__ = [
     "run",
     "shield",
     "sleep",
+    "timeout",
+    "timeout_at",
     "uninstall",
+    "wait",
+    "wait_for",
 ]
 
 try:

@@ -21,6 +21,11 @@ PRIMITIVES: list[tuple[str, str]] = [
     ("asyncio.tasks", "gather"),
     ("asyncio.tasks", "shield"),
     ("asyncio.tasks", "sleep"),
+    ("asyncio.tasks", "wait"),
+    ("asyncio.tasks", "wait_for"),
+    ("asyncio.timeouts", "Timeout"),
+    ("asyncio.timeouts", "timeout"),
+    ("asyncio.timeouts", "timeout_at"),
 ]
 """What `install` replaces: the module of asyncio that defines it, and its name there and in riata."""
 

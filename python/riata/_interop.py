@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import asyncio.futures
 import asyncio.tasks
+import asyncio.timeouts
 import sys
 import weakref
 from collections.abc import Iterator
 from typing import Any
 
-from riata._native import _future_add_to_awaited_by, _future_discard_from_awaited_by, _live_tasks
+from riata._native import (
+    Timeout,
+    _future_add_to_awaited_by,
+    _future_discard_from_awaited_by,
+    _live_tasks,
+)
 
 
 class TaskSet(weakref.WeakSet[Any]):
@@ -69,6 +75,13 @@ def install() -> None:
         if type(tasks) is weakref.WeakSet:
             tasks.__class__ = TaskSet
     _note_awaited_by()
+    for native, original in TWINS:
+        native.register(original)
+
+
+# Native classes (abstract base classes, see `slots.rs`) and asyncio's: instances of asyncio's are the native one's too.
+# The other way round an instance's `__class__` tells.
+TWINS: list[tuple[Any, type]] = [(Timeout, asyncio.timeouts.Timeout)]
 
 
 class _Face(type):

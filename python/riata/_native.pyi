@@ -9,6 +9,7 @@ import asyncio
 import socket
 import ssl
 import sys
+from abc import ABCMeta
 from asyncio import _CoroutineLike
 from asyncio.events import AbstractEventLoop, _TaskFactory
 from asyncio.tasks import _TaskCompatibleCoro
@@ -18,6 +19,8 @@ from asyncio.tasks import ensure_future as ensure_future
 from asyncio.tasks import gather as gather
 from asyncio.tasks import shield as shield
 from asyncio.tasks import sleep as sleep
+from asyncio.tasks import wait as wait
+from asyncio.tasks import wait_for as wait_for
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextvars import Context
 from types import CodeType, FrameType, GenericAlias, TracebackType
@@ -33,6 +36,7 @@ _Ts = TypeVarTuple("_Ts")
 # PyO3 lists everything that is here, private or not.
 __all__ = [
     "AlarmBell",
+    "Countdown",
     "EventLoop",
     "Future",
     "FutureIter",
@@ -44,6 +48,7 @@ __all__ = [
     "Task",
     "TaskStepMethWrapper",
     "TaskWakeupMethWrapper",
+    "Timeout",
     "TimerHandle",
     "TlsProtocol",
     "TlsTransport",
@@ -58,6 +63,10 @@ __all__ = [
     "gather",
     "shield",
     "sleep",
+    "timeout",
+    "timeout_at",
+    "wait",
+    "wait_for",
 ]
 
 __version__: str
@@ -402,6 +411,32 @@ class coroutine(Coroutine[Any, Any, _T_co]):
     def cr_frame(self) -> FrameType | None: ...
     @property
     def cr_origin(self) -> None: ...
+
+@disjoint_base
+class Timeout(metaclass=ABCMeta):
+    def __new__(cls, when: float | None) -> Self: ...
+    def when(self) -> float | None: ...
+    def reschedule(self, when: float | None) -> None: ...
+    def expired(self) -> bool: ...
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None: ...
+    @property
+    def _when(self) -> float | None: ...
+    @property
+    def _task(self) -> asyncio.Task[Any] | None: ...
+    @property
+    def _state(self) -> Any: ...  # asyncio.timeouts._State
+
+def timeout(delay: float | None) -> Timeout: ...
+def timeout_at(when: float | None) -> Timeout: ...
+
+@final
+class Countdown: ...
 
 @final
 class AlarmBell:

@@ -54,6 +54,8 @@ pub struct Imports {
     pub warn_unawaited_coroutine: Py<PyAny>,
     /// `asyncio.tasks._GatheringFuture`
     pub gathering_future: Py<PyAny>,
+    /// `asyncio.Timeout`
+    pub asyncio_timeout: Py<PyAny>,
     /// asyncio's own functions that native ones stand for, by their qualified names, from before any of them is replaced
     pub originals: Py<PyDict>,
     /// `asyncio.base_futures._future_repr`
@@ -156,6 +158,7 @@ fn load(py: Python<'_>) -> PyResult<Imports> {
         coroutine_type: import("types", "CoroutineType")?,
         warn_unawaited_coroutine: import("warnings", "_warn_unawaited_coroutine")?,
         gathering_future: import("asyncio.tasks", "_GatheringFuture")?,
+        asyncio_timeout: import("asyncio.timeouts", "Timeout")?,
         originals: originals(py)?.unbind(),
         events: events.into_any().unbind(),
         iscoroutine: import("asyncio.coroutines", "iscoroutine")?,
@@ -190,7 +193,13 @@ fn load(py: Python<'_>) -> PyResult<Imports> {
 /// asyncio's own functions that native ones stand for.
 fn originals(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let found = PyDict::new(py);
-    for (module, name) in [("asyncio.tasks", "sleep")] {
+    for (module, name) in [
+        ("asyncio.tasks", "sleep"),
+        ("asyncio.tasks", "wait"),
+        ("asyncio.tasks", "wait_for"),
+        ("asyncio.timeouts", "Timeout.__aenter__"),
+        ("asyncio.timeouts", "Timeout.__aexit__"),
+    ] {
         let mut object = py.import(module)?.into_any();
         for part in name.split('.') {
             object = object.getattr(part)?;

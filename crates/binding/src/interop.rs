@@ -36,6 +36,10 @@ pub struct Version {
     pub done_children_at_once: bool,
     /// An exception that nobody awaits behind a cancelled `shield` is not marked as looked at.
     pub shield_leaves_exceptions: bool,
+    /// A timeout finds its CancelledError in the contexts of another exception.
+    pub timeout_looks_into_contexts: bool,
+    /// `wait_for` makes a task of what it waits for (3.11).
+    pub wait_for_makes_a_task: bool,
     /// `sleep(nan)` raises.
     pub sleep_refuses_nan: bool,
     /// A future is made once: `__init__` refuses to do it again.
@@ -106,6 +110,8 @@ pub fn version(py: Python<'_>) -> PyResult<&'static Version> {
             awaited_by: info >= (3, 14),
             done_children_at_once: info >= (3, 12),
             shield_leaves_exceptions: info >= (3, 14),
+            timeout_looks_into_contexts: info >= (3, 13),
+            wait_for_makes_a_task: info < (3, 12),
             sleep_refuses_nan: info >= (3, 13),
             initialized_once: info >= (3, 15),
             checks_context: info >= (3, 15),

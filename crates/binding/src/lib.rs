@@ -39,7 +39,11 @@ mod _native {
     #[pymodule_export]
     use crate::combine::shield::shield;
     #[pymodule_export]
-    use crate::combine::{AlarmBell, Coroutine, GatheringFuture, Observation, Shield};
+    use crate::combine::timeout::{timeout, timeout_at};
+    #[pymodule_export]
+    use crate::combine::{
+        AlarmBell, Coroutine, Countdown, GatheringFuture, Observation, Shield, Timeout,
+    };
     #[pymodule_export]
     use crate::event_loop::EventLoop;
     #[pymodule_export]
@@ -77,6 +81,7 @@ mod _native {
         crate::slots::install(module.py())?;
         crate::fastcall::install(module.py())?;
         crate::freelist::install(module.py());
+        crate::slots::make_abstract::<Timeout>(module.py())?;
         crate::combine::function::install(module)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }

@@ -155,6 +155,24 @@ unsafe fn install_closing<T: Closing>(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
+/// Makes `class` an abstract base class, of which classes that it knows nothing of can be registered as subclasses:
+/// asyncio's own class, so that `isinstance` holds of its instances too. Of all metaclasses this one is the least in the
+/// way of those that program's subclasses bring along.
+///
+/// # Errors
+/// MemoryError.
+pub fn make_abstract<T: PyTypeInfo>(py: Python<'_>) -> PyResult<()> {
+    let metaclass = py.import("abc")?.getattr("ABCMeta")?;
+    let class = T::type_object(py);
+    // SAFETY: B6: a heap type that no instance and no subclass exists of yet. ABCMeta adds nothing to the memory of `type`,
+    // whose deallocator is behind its own; the class owns its metaclass.
+    unsafe { (*class.as_ptr()).ob_type = metaclass.into_ptr().cast() };
+    py.import("_abc")?
+        .getattr("_abc_init")?
+        .call1((class,))
+        .map(drop)
+}
+
 /// Sets the slots by which `await` goes on.
 ///
 /// # Safety

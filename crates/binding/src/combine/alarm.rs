@@ -10,6 +10,8 @@ use pyo3::{PyTraverseError, PyVisit};
 use riata_engine::clock::{Nanos, monotonic};
 use riata_engine::timers::TimerKey;
 
+use super::timeout::Timeout;
+use super::wait;
 use crate::event_loop::EventLoop;
 use crate::event_loop::work::LoopRef;
 use crate::future::{Future, State};
@@ -18,6 +20,10 @@ use crate::future::{Future, State};
 pub enum Alarm {
     /// A future gets a result, unless it was cancelled: `asyncio.futures._set_result_unless_cancelled`.
     Resolve(Py<PyAny>, Option<Py<PyAny>>),
+    /// A future gets None, unless it is done: `asyncio.tasks._release_waiter`.
+    Release(Py<PyAny>),
+    /// A timeout cancels its task.
+    Timeout(Py<Timeout>),
 }
 
 impl Alarm {
@@ -27,6 +33,8 @@ impl Alarm {
     /// What asyncio's callback would raise.
     pub fn ring(&self, py: Python<'_>) -> PyResult<()> {
         match self {
+            Self::Release(waiter) => wait::release(waiter.bind(py)),
+            Self::Timeout(timeout) => Timeout::expire(timeout.bind(py)),
             Self::Resolve(future, result) => {
                 let result = match result {
                     Some(result) => result.clone_ref(py),
@@ -49,6 +57,8 @@ impl Alarm {
     /// Another reference to the same.
     pub fn clone_ref(&self, py: Python<'_>) -> Self {
         match self {
+            Self::Release(waiter) => Self::Release(waiter.clone_ref(py)),
+            Self::Timeout(timeout) => Self::Timeout(timeout.clone_ref(py)),
             Self::Resolve(future, result) => Self::Resolve(
                 future.clone_ref(py),
                 result.as_ref().map(|result| result.clone_ref(py)),
@@ -60,6 +70,8 @@ impl Alarm {
     fn qualname(&self) -> &'static str {
         match self {
             Self::Resolve(..) => "_set_result_unless_cancelled",
+            Self::Release(_) => "_release_waiter",
+            Self::Timeout(_) => "Timeout._on_timeout",
         }
     }
 
@@ -70,6 +82,8 @@ impl Alarm {
                 visit.call(future)?;
                 visit.call(result)
             }
+            Self::Release(waiter) => visit.call(waiter),
+            Self::Timeout(timeout) => visit.call(timeout),
         }
     }
 }
@@ -141,6 +155,40 @@ impl Set {
         let handle = event_loop
             .object(py)
             .call_method1(intern!(py, "call_later"), (delay, bell))?;
+        Ok(Self::Handle(handle.unbind()))
+    }
+
+    /// `loop.call_at(when, alarm)`.
+    ///
+    /// # Errors
+    /// What the loop raises.
+    #[inline]
+    pub fn at(
+        event_loop: &Bound<'_, PyAny>,
+        when: &Bound<'_, PyAny>,
+        alarm: Alarm,
+    ) -> PyResult<Self> {
+        let py = event_loop.py();
+        if let Ok(native) = event_loop.cast::<EventLoop>()
+            && native.get().schedules_directly(py)
+            && let Some(seconds) = plain_seconds(when)
+        {
+            native.get().check_closed(py)?;
+            return Ok(Self::timer(py, native.as_unbound(), seconds, alarm));
+        }
+        let bell = Bound::new(py, AlarmBell::new(alarm))?;
+        let handle = event_loop.call_method1(intern!(py, "call_at"), (when, bell))?;
+        Ok(Self::Handle(handle.unbind()))
+    }
+
+    /// `loop.call_soon(alarm)`.
+    ///
+    /// # Errors
+    /// What the loop raises.
+    pub fn soon(event_loop: &Bound<'_, PyAny>, alarm: Alarm) -> PyResult<Self> {
+        let py = event_loop.py();
+        let bell = Bound::new(py, AlarmBell::new(alarm))?;
+        let handle = event_loop.call_method1(intern!(py, "call_soon"), (bell,))?;
         Ok(Self::Handle(handle.unbind()))
     }
 

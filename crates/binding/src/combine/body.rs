@@ -7,6 +7,9 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::delegate::Delegate;
 use super::sleep::Sleep;
+use super::timeout::Timeout;
+use super::wait::Wait;
+use super::wait_for::WaitFor;
 use crate::imports::imports;
 
 /// What a coroutine has still to do.
@@ -17,6 +20,14 @@ pub enum Body {
     Done,
     /// `sleep`
     Sleep(Sleep),
+    /// `wait`
+    Wait(Wait),
+    /// `wait_for`
+    WaitFor(WaitFor),
+    /// `Timeout.__aenter__`
+    TimeoutEnter(Py<Timeout>),
+    /// `Timeout.__aexit__`, and what the body raised
+    TimeoutExit(Py<Timeout>, Option<Py<PyAny>>),
 }
 
 /// What came of one step.
@@ -35,6 +46,19 @@ impl Body {
     pub fn step(self, py: Python<'_>, thrown: Option<PyErr>) -> Stepped {
         match self {
             Self::Sleep(sleep) => sleep.step(py, thrown),
+            Self::Wait(wait) => wait.step(py, thrown),
+            Self::WaitFor(wait_for) => wait_for.step(py, thrown),
+            Self::TimeoutEnter(timeout) => match Timeout::enter(timeout.bind(py)) {
+                Ok(()) => Stepped::Return(timeout.into_any()),
+                Err(error) => Stepped::Raise(error),
+            },
+            Self::TimeoutExit(timeout, raised) => {
+                let raised = raised.as_ref().map(|raised| raised.bind(py));
+                match Timeout::leave(timeout.bind(py), raised) {
+                    Ok(()) => Stepped::Return(py.None()),
+                    Err(error) => Stepped::Raise(error),
+                }
+            }
             Self::Done => Stepped::Return(py.None()),
         }
     }
@@ -43,7 +67,9 @@ impl Body {
     pub fn awaited(&self, py: Python<'_>) -> Option<Delegate> {
         match self {
             Self::Sleep(sleep) => sleep.awaited(py),
-            Self::Done => None,
+            Self::Wait(wait) => wait.awaited(py),
+            Self::WaitFor(wait_for) => wait_for.awaited(py),
+            Self::TimeoutEnter(_) | Self::TimeoutExit(..) | Self::Done => None,
         }
     }
 
@@ -51,6 +77,13 @@ impl Body {
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
             Self::Sleep(sleep) => sleep.traverse(visit),
+            Self::Wait(wait) => wait.traverse(visit),
+            Self::WaitFor(wait_for) => wait_for.traverse(visit),
+            Self::TimeoutEnter(timeout) => visit.call(timeout),
+            Self::TimeoutExit(timeout, raised) => {
+                visit.call(timeout)?;
+                visit.call(raised)
+            }
             Self::Done => Ok(()),
         }
     }
@@ -61,6 +94,14 @@ impl Body {
 pub enum Kind {
     /// `asyncio.sleep`
     Sleep,
+    /// `asyncio.wait`
+    Wait,
+    /// `asyncio.wait_for`
+    WaitFor,
+    /// `asyncio.Timeout.__aenter__`
+    TimeoutEnter,
+    /// `asyncio.Timeout.__aexit__`
+    TimeoutExit,
 }
 
 impl Kind {
@@ -68,13 +109,19 @@ impl Kind {
     pub fn qualname(self) -> &'static str {
         match self {
             Self::Sleep => "sleep",
+            Self::Wait => "wait",
+            Self::WaitFor => "wait_for",
+            Self::TimeoutEnter => "Timeout.__aenter__",
+            Self::TimeoutExit => "Timeout.__aexit__",
         }
     }
 
     /// How many arguments the function needs, `self` among them.
     fn parameters(self) -> usize {
         match self {
-            Self::Sleep => 1,
+            Self::Sleep | Self::Wait | Self::TimeoutEnter => 1,
+            Self::WaitFor => 2,
+            Self::TimeoutExit => 4,
         }
     }
 

@@ -19,6 +19,8 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::body::{Body, Kind};
 use super::coroutine::Coroutine;
 use super::sleep::Sleep;
+use super::wait::Wait;
+use super::wait_for::WaitFor;
 
 /// A native coroutine function.
 #[pyclass(
@@ -88,6 +90,28 @@ impl CoroutineFunction {
                 let result = result.map(|result| result.to_owned().unbind());
                 Body::Sleep(Sleep::Created(delay.to_owned().unbind(), result))
             }
+            Kind::Wait => {
+                let parameters = [
+                    intern!(py, "fs"),
+                    intern!(py, "timeout"),
+                    intern!(py, "return_when"),
+                ];
+                let Some([Some(futures), timeout, until]) = call.bind(parameters, 1) else {
+                    return Ok(None);
+                };
+                let owned = |value: Borrowed<'_, 'py, PyAny>| value.to_owned().unbind();
+                let (timeout, until) = (timeout.map(owned), until.map(owned));
+                Body::Wait(Wait::Created(owned(futures), timeout, until))
+            }
+            Kind::WaitFor => {
+                let parameters = [intern!(py, "fut"), intern!(py, "timeout")];
+                let Some([Some(future), Some(timeout)]) = call.bind(parameters, 2) else {
+                    return Ok(None);
+                };
+                let (future, timeout) = (future.to_owned().unbind(), timeout.to_owned().unbind());
+                Body::WaitFor(WaitFor::Created(future, timeout))
+            }
+            Kind::TimeoutEnter | Kind::TimeoutExit => return Ok(None), // methods
         };
         Coroutine::create(py, self.kind, body).map(|coroutine| Some(coroutine.into_any()))
     }
@@ -226,7 +250,7 @@ impl CoroutineFunction {
 pub fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     let originals = crate::imports::imports(py)?.originals.bind(py);
-    for kind in [Kind::Sleep] {
+    for kind in [Kind::Sleep, Kind::Wait, Kind::WaitFor] {
         let name = kind.qualname();
         let original = originals.as_any().get_item(name)?;
         let function = Bound::new(

@@ -20,9 +20,14 @@ pub mod observer;
 pub mod running;
 pub mod shield;
 pub mod sleep;
+pub mod timeout;
+pub mod wait;
+pub mod wait_for;
 
 pub use alarm::{Alarm, AlarmBell};
 pub use coroutine::Coroutine;
 pub use gather::GatheringFuture;
 pub use observer::{Observation, Observer};
 pub use shield::Shield;
+pub use timeout::Timeout;
+pub use wait::Countdown;

@@ -8,6 +8,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::gather::GatheringFuture;
 use super::shield::Shield;
+use super::wait::Countdown;
 
 macro_rules! observers {
     ($($(#[$doc:meta])* $name:ident($class:ty) => $notify:expr, $qualname:literal;)*) => {
@@ -63,6 +64,8 @@ macro_rules! observers {
 observers! {
     /// A `gather`, of one of its children.
     Gather(GatheringFuture) => GatheringFuture::child_done, "gather.<locals>._done_callback";
+    /// A `wait`, or what waits for a cancelled future to end.
+    Wait(Countdown) => Countdown::completed, "_wait.<locals>._on_completion";
     /// A `shield`, of what it shields.
     ShieldInner(Shield) => |shield, inner| shield.get().inner_done(inner), "shield.<locals>._inner_done_callback";
     /// A `shield`, of the future that its caller awaits.

@@ -164,6 +164,12 @@ impl EventLoop {
         !(overrides.call_later || overrides.call_at || overrides.time || self.debug.get(py))
     }
 
+    /// Whether the loop's time is the monotonic clock's, and `time` need not be asked.
+    #[inline(always)]
+    pub fn has_own_clock(&self, py: Python<'_>) -> bool {
+        !self.overrides.get(py).time
+    }
+
     /// Whether `create_future` makes one of ours, without a stack to keep.
     #[inline(always)]
     pub fn makes_native_futures(&self, py: Python<'_>) -> PyResult<bool> {

@@ -105,12 +105,12 @@ impl Task {
     }
 
     /// Return how many cancellations were requested and not taken back.
-    fn cancelling(&self, py: Python<'_>) -> u32 {
+    pub fn cancelling(&self, py: Python<'_>) -> u32 {
         self.cancels_requested.get(py)
     }
 
     /// Take one request for cancellation back; return how many are left.
-    fn uncancel(&self, py: Python<'_>) -> PyResult<u32> {
+    pub fn uncancel(&self, py: Python<'_>) -> PyResult<u32> {
         let left = self.cancels_requested.with(py, |count| {
             *count = count.saturating_sub(1);
             *count

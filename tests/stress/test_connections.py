@@ -217,3 +217,76 @@ def test_a_client_that_stops_reading_a_stream(run: Callable[..., Any]) -> None:
         return most
 
     assert run(main()) <= 128 * KIBIBYTE  # asyncio's default mark of 64 KiB and one write
+
+
+# In a process of its own: what it has open is the program's alone. The listening queue is emptied as it is filled, and
+# TIME_WAIT is on the side that closes first, which is each side in turn.
+OPEN_AND_CLOSE = """
+CONNECTIONS, AT_ONCE = {connections}, 100
+
+def open_fds():
+    return len(os.listdir("/proc/self/fd"))
+
+class Peer(asyncio.Protocol):
+    def __init__(self):
+        self.lost = asyncio.get_running_loop().create_future()
+    def connection_made(self, transport):
+        self.transport = transport
+    def data_received(self, data):
+        if data == b"you":
+            self.transport.close()
+        else:
+            self.transport.write(data)
+    def connection_lost(self, error):
+        assert error is None, error
+        self.lost.set_result(None)
+
+async def one(loop, address, number):
+    transport, client = await loop.create_connection(Client, *address)
+    if number % 3 == 0:
+        transport.close()
+    elif number % 3 == 1:
+        transport.write(b"you")
+    else:
+        transport.write(b"echo")
+        await client.answered
+        transport.close()
+    await client.lost
+
+class Client(Peer):
+    def __init__(self):
+        super().__init__()
+        self.answered = asyncio.get_running_loop().create_future()
+    def data_received(self, data):
+        self.answered.set_result(data)
+
+async def main():
+    loop = asyncio.get_running_loop()
+    accepted = []
+    def factory():
+        accepted.append(Peer())
+        return accepted[-1]
+    server = await loop.create_server(factory, "127.0.0.1", 0)
+    address = server.sockets[0].getsockname()
+    before = open_fds()
+    served = 0
+    for first in range(0, CONNECTIONS, AT_ONCE):
+        await asyncio.gather(*(one(loop, address, number) for number in range(first, first + AT_ONCE)))
+        while len(accepted) < AT_ONCE:
+            await asyncio.sleep(0)
+        await asyncio.gather(*(peer.lost for peer in accepted))
+        served += len(accepted)
+        accepted.clear()
+        assert open_fds() == before, (open_fds(), before)
+    server.close()
+    await server.wait_closed()
+    print(served)
+
+run(main())
+"""
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "riata"])
+def test_10_000_connections_opened_and_closed_leave_no_descriptor(kind: str) -> None:
+    connections = CONNECTIONS // 100 * 100
+    assert output(kind, OPEN_AND_CLOSE.format(connections=connections)) == [str(connections)]

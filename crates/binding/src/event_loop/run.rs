@@ -52,6 +52,15 @@ enum Patience {
     Unlimited,
 }
 
+/// When those are told whom a poll's events concern.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// Before the batch, whose work is what they make ready.
+    AtOnce,
+    /// In the batch, behind what was ready before.
+    InTurn,
+}
+
 #[pymethods]
 impl EventLoop {
     /// Run until stop() is called.
@@ -182,7 +191,10 @@ impl EventLoop {
             patience = Self::patience(slf)?;
         }
         if patience != Patience::None || this.must_poll(py) {
-            Self::poll(slf, kernel, patience)?;
+            let told = Self::poll(slf, kernel, patience)?;
+            if told == Told::AtOnce && this.stopping.get(py) {
+                return Ok(()); // being told was this turn's work: what it made ready is the next one's
+            }
             this.take_remote(py, kernel);
         }
         Self::fire_timers(slf)?;
@@ -238,7 +250,7 @@ impl EventLoop {
         })
     }
 
-    fn poll(slf: &Bound<'_, Self>, kernel: &Arc<Kernel>, patience: Patience) -> PyResult<()> {
+    fn poll(slf: &Bound<'_, Self>, kernel: &Arc<Kernel>, patience: Patience) -> PyResult<Told> {
         let py = slf.py();
         let this = slf.get();
         this.stats.with(py, |stats| stats.polls += 1);
@@ -269,9 +281,9 @@ impl EventLoop {
             }
         };
         let outcome = match waited {
-            Ok(0) => Ok(()),
+            Ok(0) => Ok(Told::InTurn),
             Ok(_) => Self::dispatch(slf, kernel, &events),
-            Err(error) if error.is_interrupted() => Ok(()),
+            Err(error) if error.is_interrupted() => Ok(Told::InTurn),
             Err(error) => Err(os_error(error)),
         };
         this.events.set(py, Some(events));
@@ -284,7 +296,11 @@ impl EventLoop {
 
     /// Tells whom the events concern. Who they are is noted for all of them first, before anybody can change it, and on
     /// the loop, not on this stack: whoever runs the loop while one of them is being told goes on with the rest.
-    fn dispatch(slf: &Bound<'_, Self>, kernel: &Arc<Kernel>, events: &Events) -> PyResult<()> {
+    ///
+    /// asyncio calls them behind what was ready before the poll and before due timers, and what they make ready is for
+    /// the turn after. So they queue up too, unless there is nothing to queue behind: then they are told at once, and
+    /// what they make ready is this turn's batch, which is the same order without a poll in between.
+    fn dispatch(slf: &Bound<'_, Self>, kernel: &Arc<Kernel>, events: &Events) -> PyResult<Told> {
         let py = slf.py();
         let this = slf.get();
         let stale = this.registry.with(py, |registry| {
@@ -302,6 +318,8 @@ impl EventLoop {
                 .with(py, |registry| registry.rebuild(&kernel.poller))
                 .map_err(os_error)?;
         }
+        let debug = this.debug(py);
+        let mut told = Self::telling(slf)?;
         while let Some((key, readiness)) = this.concerned.with(py, VecDeque::pop_front) {
             let Some(watcher) = this
                 .registry
@@ -309,15 +327,55 @@ impl EventLoop {
             else {
                 continue;
             };
-            let told = Self::tell(slf, kernel, key, watcher, readiness)
+            match watcher {
+                Watcher::Remote | Watcher::Idle(_) => continue,
+                Watcher::Reader(_) | Watcher::Writer(_) => told = Told::InTurn,
+                // In debug mode these queue up by themselves, under a name for the reports of slow callbacks.
+                Watcher::Stream(_) | Watcher::ReadPipe(_) | Watcher::WritePipe(_) if debug => {}
+                _ if told == Told::InTurn => {
+                    let work = Work::Event(key, readiness);
+                    this.ready.with(py, |ready| ready.push(work));
+                    continue;
+                }
+                _ => {}
+            }
+            let outcome = Self::tell(slf, kernel, key, watcher, readiness)
                 .and_then(|()| Self::flush_much(slf));
-            if let Err(error) = told {
+            if let Err(error) = outcome {
                 // The next poll reports again what is ready still.
                 this.concerned.with(py, VecDeque::clear);
                 return Err(error);
             }
         }
-        Ok(())
+        Ok(told)
+    }
+
+    /// How those are to be told whom the last poll's events concern.
+    fn telling(slf: &Bound<'_, Self>) -> PyResult<Told> {
+        let py = slf.py();
+        let this = slf.get();
+        if this.debug(py) || this.stopping.get(py) || this.ready.with(py, |ready| !ready.is_empty())
+        {
+            return Ok(Told::InTurn);
+        }
+        let deadline = this.timers.with(py, |timers| timers.next_deadline());
+        Ok(match deadline {
+            Some(deadline) if deadline <= Self::now(slf)? => Told::InTurn,
+            _ => Told::AtOnce,
+        })
+    }
+
+    /// Tells the watcher `key` of its event, unless it has ended since.
+    fn tell_later(slf: &Bound<'_, Self>, key: WatchKey, readiness: Readiness) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let watcher = this
+            .registry
+            .with(py, |registry| registry.get(key).map(|w| w.clone_ref(py)));
+        match (watcher, this.kernel(py)) {
+            (Some(watcher), Some(kernel)) => Self::tell(slf, &kernel, key, watcher, readiness),
+            _ => Ok(()),
+        }
     }
 
     fn tell(
@@ -331,7 +389,8 @@ impl EventLoop {
         let this = slf.get();
         match watcher {
             Watcher::Remote | Watcher::Idle(_) => Ok(()),
-            Watcher::Reader(handle) | Watcher::Writer(handle) => {
+            Watcher::Reader(callback) | Watcher::Writer(callback) => {
+                let handle = callback.into_handle();
                 if !handle.get().is_cancelled(py) {
                     this.ready
                         .with(py, |ready| ready.push(Work::Handle(handle)));
@@ -501,6 +560,7 @@ impl EventLoop {
                 Self::leave_task(slf)?;
                 return unwind::call_method(handle.bind(py), intern!(py, "_run"), []).map(drop);
             }
+            Work::Event(key, readiness) => return Self::tell_later(slf, key, readiness),
             Work::Stream(transport, signal) => {
                 this.stats.with(py, |stats| stats.callbacks += 1);
                 Self::leave_task(slf)?;

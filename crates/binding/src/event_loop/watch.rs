@@ -6,7 +6,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyInt, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 use riata_engine::driver::{Interest, Poller, Registry, WatchKey};
 use riata_engine::error::Error;
@@ -24,9 +24,9 @@ pub enum Watcher {
     /// The loop itself: another thread sent something.
     Remote,
     /// `add_reader`'s callback.
-    Reader(Py<Handle>),
+    Reader(Callback),
     /// `add_writer`'s callback.
-    Writer(Py<Handle>),
+    Writer(Callback),
     /// A transport that waits for something.
     Stream(Py<StreamTransport>),
     /// The reading end of a pipe that waits for something.
@@ -41,6 +41,37 @@ pub enum Watcher {
     Waiting(Arc<Waiting>),
     /// What is left of one that was done: nobody is told.
     Idle(Idle),
+}
+
+/// What `add_reader` or `add_writer` was given.
+pub struct Callback {
+    handle: Py<Handle>,
+    /// The object whose descriptor is watched, unless that was given as a number. By it the callback is found when the
+    /// object is closed and has no descriptor any more.
+    file: Option<Py<PyAny>>,
+}
+
+impl Callback {
+    fn clone_ref(&self, py: Python<'_>) -> Self {
+        Self {
+            handle: self.handle.clone_ref(py),
+            file: self.file.as_ref().map(|file| file.clone_ref(py)),
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.handle)?;
+        visit.call(&self.file)
+    }
+
+    /// What is to be called.
+    pub fn into_handle(self) -> Py<Handle> {
+        self.handle
+    }
+
+    fn is_for(&self, object: &Bound<'_, PyAny>) -> bool {
+        self.file.as_ref().is_some_and(|file| file.is(object))
+    }
 }
 
 /// A transport that the loop knows and does not hold. It takes itself out of the table when it dies.
@@ -71,8 +102,8 @@ impl Watcher {
     pub fn clone_ref(&self, py: Python<'_>) -> Self {
         match self {
             Self::Remote => Self::Remote,
-            Self::Reader(handle) => Self::Reader(handle.clone_ref(py)),
-            Self::Writer(handle) => Self::Writer(handle.clone_ref(py)),
+            Self::Reader(callback) => Self::Reader(callback.clone_ref(py)),
+            Self::Writer(callback) => Self::Writer(callback.clone_ref(py)),
             Self::Stream(transport) => Self::Stream(transport.clone_ref(py)),
             Self::ReadPipe(transport) => Self::ReadPipe(transport.clone_ref(py)),
             Self::WritePipe(transport) => Self::WritePipe(transport.clone_ref(py)),
@@ -87,7 +118,7 @@ impl Watcher {
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
             Self::Remote | Self::Parked(_) => Ok(()),
-            Self::Reader(handle) | Self::Writer(handle) => visit.call(handle),
+            Self::Reader(callback) | Self::Writer(callback) => callback.traverse(visit),
             Self::Stream(transport) => visit.call(transport),
             Self::ReadPipe(transport) => visit.call(transport),
             Self::WritePipe(transport) => visit.call(transport),
@@ -147,7 +178,7 @@ pub fn descriptor(object: &Bound<'_, PyAny>) -> PyResult<i32> {
 }
 
 impl EventLoop {
-    fn find_side(&self, py: Python<'_>, fd: i32, side: Side) -> Option<WatchKey> {
+    pub(super) fn find_side(&self, py: Python<'_>, fd: i32, side: Side) -> Option<WatchKey> {
         self.registry.with(py, |registry| {
             let is_side = |key: &WatchKey| match registry.get(*key) {
                 Some(Watcher::Reader(_) | Watcher::Listener(_)) => side == Side::Reader,
@@ -159,9 +190,35 @@ impl EventLoop {
         })
     }
 
+    /// The watcher on one side of `object`; one that is closed is found by what it is, as `selectors` finds it.
+    ///
+    /// # Errors
+    /// ValueError when it has no descriptor and is not watched.
+    fn find_watched(&self, object: &Bound<'_, PyAny>, side: Side) -> PyResult<Option<WatchKey>> {
+        let py = object.py();
+        let error = match descriptor(object) {
+            Ok(fd) => return Ok(self.find_side(py, fd, side)),
+            Err(error) => error,
+        };
+        let mut known = false;
+        let found = self.registry.with(py, |registry| {
+            registry.iter().find_map(|(key, watcher)| {
+                let (callback, its_side) = match watcher {
+                    Watcher::Reader(callback) => (callback, Side::Reader),
+                    Watcher::Writer(callback) => (callback, Side::Writer),
+                    _ => return None,
+                };
+                let is_its = callback.is_for(object);
+                known |= is_its;
+                (is_its && its_side == side).then_some(key)
+            })
+        });
+        if known { Ok(found) } else { Err(error) }
+    }
+
     fn watch<'py>(
         slf: &Bound<'py, Self>,
-        fd: &Bound<'py, PyAny>,
+        object: &Bound<'py, PyAny>,
         callback: Bound<'py, PyAny>,
         args: Bound<'py, PyTuple>,
         side: Side,
@@ -169,15 +226,19 @@ impl EventLoop {
         let py = slf.py();
         let this = slf.get();
         this.check_closed(py)?;
-        let fd = descriptor(fd)?;
+        let fd = descriptor(object)?;
         let handle = Bound::new(py, Handle::new(LoopRef::of(slf), callback, args, None)?)?;
-        this.unwatch(py, fd, side)?;
+        this.unwatch(py, this.find_side(py, fd, side))?;
         let Some(kernel) = this.own_kernel(py).map_err(os_error)? else {
             return Ok(handle);
         };
+        let callback = Callback {
+            handle: handle.clone().unbind(),
+            file: (!object.is_instance_of::<PyInt>()).then(|| object.clone().unbind()),
+        };
         let watcher = match side {
-            Side::Reader => Watcher::Reader(handle.clone().unbind()),
-            Side::Writer => Watcher::Writer(handle.clone().unbind()),
+            Side::Reader => Watcher::Reader(callback),
+            Side::Writer => Watcher::Writer(callback),
         };
         let added = this.registry.with(py, |registry| {
             registry.add(&kernel.poller, fd, side.interest(), watcher)
@@ -187,8 +248,8 @@ impl EventLoop {
     }
 
     /// Ends a callback; false when there was none.
-    pub(super) fn unwatch(&self, py: Python<'_>, fd: i32, side: Side) -> PyResult<bool> {
-        let Some(key) = self.find_side(py, fd, side) else {
+    pub(super) fn unwatch(&self, py: Python<'_>, key: Option<WatchKey>) -> PyResult<bool> {
+        let Some(key) = key else {
             return Ok(false);
         };
         let Some(kernel) = self.own_kernel(py).map_err(os_error)? else {
@@ -198,8 +259,8 @@ impl EventLoop {
             .registry
             .with(py, |registry| registry.remove(&kernel.poller, key));
         match watcher {
-            Some(Watcher::Reader(handle) | Watcher::Writer(handle)) => {
-                handle.call_method0(py, intern!(py, "cancel"))?;
+            Some(Watcher::Reader(callback) | Watcher::Writer(callback)) => {
+                callback.handle.call_method0(py, intern!(py, "cancel"))?;
                 Ok(true)
             }
             Some(Watcher::Listener(_) | Watcher::Waiting(_)) => Ok(true),
@@ -268,22 +329,21 @@ impl EventLoop {
     pub(super) fn _remove_reader(&self, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
         match self.closed.get(fd.py()) {
             true => Ok(false),
-            false => self.unwatch(fd.py(), descriptor(fd)?, Side::Reader),
+            false => self.unwatch(fd.py(), self.find_watched(fd, Side::Reader)?),
         }
     }
 
     fn _remove_writer(&self, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
         match self.closed.get(fd.py()) {
             true => Ok(false),
-            false => self.unwatch(fd.py(), descriptor(fd)?, Side::Writer),
+            false => self.unwatch(fd.py(), self.find_watched(fd, Side::Writer)?),
         }
     }
 
     /// What add_reader and add_writer watch `fd` for, as `selectors` numbers it: EVENT_READ 1, EVENT_WRITE 2.
     fn _watched(&self, fd: &Bound<'_, PyAny>) -> PyResult<u8> {
-        let (py, fd) = (fd.py(), descriptor(fd)?);
-        let reader = self.find_side(py, fd, Side::Reader).is_some();
-        let writer = self.find_side(py, fd, Side::Writer).is_some();
+        let reader = self.find_watched(fd, Side::Reader)?.is_some();
+        let writer = self.find_watched(fd, Side::Writer)?.is_some();
         Ok(u8::from(reader) | u8::from(writer) << 1)
     }
 

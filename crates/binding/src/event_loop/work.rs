@@ -1,9 +1,11 @@
 //! What can be ready, and how it reaches a loop: ours directly, another's through its `call_soon`.
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
+use riata_engine::driver::{Readiness, WatchKey};
 
 use super::EventLoop;
 use crate::combine::{Alarm, AlarmBell, Observation, Observer};
@@ -31,6 +33,8 @@ pub enum Work {
     Observe(Observer, Py<PyAny>),
     /// A native party's time has come.
     Ring(Alarm),
+    /// Something has happened to a descriptor: whoever watches it still is told.
+    Event(WatchKey, Readiness),
     /// A done callback.
     Callback {
         /// What to call with the future
@@ -83,6 +87,9 @@ impl Work {
                 None,
             ),
             Self::Ring(alarm) => (Py::new(py, AlarmBell::new(alarm))?.into_any(), vec![], None),
+            Self::Event(..) => {
+                return Err(PyRuntimeError::new_err("an event never leaves its loop"));
+            }
             Self::Callback {
                 callback,
                 future,
@@ -106,6 +113,7 @@ impl Work {
                 Self::Observe(observer.clone_ref(py), future.clone_ref(py))
             }
             Self::Ring(alarm) => Self::Ring(alarm.clone_ref(py)),
+            Self::Event(key, readiness) => Self::Event(*key, *readiness),
             Self::Callback {
                 callback,
                 future,
@@ -129,7 +137,15 @@ impl Work {
             Self::ForeignHandle(handle) => return Ok(handle.bind(py).clone()),
             _ => {}
         }
-        let (callback, args, context) = self.clone_ref(py).into_call(py)?;
+        let (callback, args, context) = match self {
+            // asyncio's name for who tells of events.
+            Self::Event(..) => (
+                event_loop.getattr(intern!(py, "_process_events"))?.unbind(),
+                vec![],
+                None,
+            ),
+            _ => self.clone_ref(py).into_call(py)?,
+        };
         let args = PyTuple::new(py, args)?;
         let handle = Handle::new(
             LoopRef::of(event_loop),
@@ -154,6 +170,7 @@ impl Work {
                 visit.call(future)
             }
             Self::Ring(alarm) => alarm.traverse(visit),
+            Self::Event(..) => Ok(()),
             Self::Callback {
                 callback,
                 future,

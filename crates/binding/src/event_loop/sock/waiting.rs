@@ -114,7 +114,7 @@ impl EventLoop {
             future: future.clone().unbind(),
         };
         let side = waiting.side();
-        this.unwatch(py, fd, side)?;
+        this.unwatch(py, this.find_side(py, fd, side))?;
         let watcher = Watcher::Waiting(Arc::new(waiting));
         let key = match this.take_over(py, fd, side, request.socket, watcher) {
             Ok(key) => Some(key),

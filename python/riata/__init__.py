@@ -26,15 +26,37 @@ from riata._native import (
     wait_for,
 )
 from riata._run import run
+from riata._sync import (
+    Barrier,
+    BoundedSemaphore,
+    Condition,
+    Event,
+    LifoQueue,
+    Lock,
+    PriorityQueue,
+    Queue,
+    QueueShutDown,
+    Semaphore,
+)
 
 from riata._install import install, uninstall  # isort: skip (they look at what is above)
 
 _interop.install()
 
 __all__ = [
+    "Barrier",
+    "BoundedSemaphore",
+    "Condition",
+    "Event",
     "Future",
     "Handle",
+    "LifoQueue",
+    "Lock",
     "Loop",
+    "PriorityQueue",
+    "Queue",
+    "QueueShutDown",
+    "Semaphore",
     "Task",
     "Timeout",
     "TimerHandle",

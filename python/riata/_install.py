@@ -14,9 +14,21 @@ from types import ModuleType
 from typing import Any
 
 import riata
+from riata import _native
+from riata._interop import face
 from riata._loop import new_event_loop
 
 PRIMITIVES: list[tuple[str, str]] = [
+    ("asyncio.locks", "Barrier"),
+    ("asyncio.locks", "BoundedSemaphore"),
+    ("asyncio.locks", "Condition"),
+    ("asyncio.locks", "Event"),
+    ("asyncio.locks", "Lock"),
+    ("asyncio.locks", "Semaphore"),
+    ("asyncio.queues", "LifoQueue"),
+    ("asyncio.queues", "PriorityQueue"),
+    ("asyncio.queues", "Queue"),
+    ("asyncio.queues", "QueueShutDown"),
     ("asyncio.tasks", "ensure_future"),
     ("asyncio.tasks", "gather"),
     ("asyncio.tasks", "shield"),
@@ -59,6 +71,8 @@ def uninstall() -> None:
             delattr(module, name)
         else:
             setattr(module, name, original)
+            if isinstance(original, type):
+                _native._show_class(original, None)
     _uninstall_loop()
 
 
@@ -74,10 +88,27 @@ def _replace(defines: ModuleType, name: str, replacement: Any) -> None:
             _replaced.append((module, name, _ABSENT))
             setattr(module, name, replacement)
         return
+    if isinstance(original, type) and isinstance(replacement, type):
+        _native._show_class(original, _shown(original, replacement))
     for module in _asyncio_modules():
         for known_as in [key for key, value in vars(module).items() if value is original]:
             _replaced.append((module, known_as, original))
             setattr(module, known_as, replacement)
+
+
+def _shown(original: type, replacement: type) -> property:
+    """What objects of asyncio's own class show as their class: one that `isinstance` takes for riata's.
+
+    So code that is given a lock made before, and asks whether it is an `asyncio.Lock`, is told that it is.
+    """
+
+    def shown(self: Any) -> Any:
+        cls = type(self)
+        if cls is original:
+            return replacement
+        return cls if issubclass(cls, replacement) else face(cls, replacement)
+
+    return property(shown)
 
 
 def _install_loop() -> None:

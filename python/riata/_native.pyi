@@ -36,13 +36,21 @@ _Ts = TypeVarTuple("_Ts")
 # PyO3 lists everything that is here, private or not.
 __all__ = [
     "AlarmBell",
+    "BoundedSemaphore",
+    "Condition",
     "Countdown",
+    "Event",
     "EventLoop",
     "Future",
     "FutureIter",
     "Handle",
+    "LifoQueue",
+    "Lock",
     "Observation",
+    "PriorityQueue",
+    "Queue",
     "ReadPipeTransport",
+    "Semaphore",
     "Shield",
     "StreamTransport",
     "Task",
@@ -58,6 +66,7 @@ __all__ = [
     "_future_add_to_awaited_by",
     "_future_discard_from_awaited_by",
     "_live_tasks",
+    "_show_class",
     "coroutine",
     "ensure_future",
     "gather",
@@ -451,6 +460,33 @@ class Observation:
 @final
 class Shield: ...
 
+# The native halves of locks and queues; `riata._sync` puts asyncio's own classes beneath them.
+
+@disjoint_base
+class Lock(asyncio.Lock): ...
+
+@disjoint_base
+class Event(asyncio.Event): ...
+
+@disjoint_base
+class Condition(asyncio.Condition): ...
+
+@disjoint_base
+class Semaphore(asyncio.Semaphore): ...
+
+class BoundedSemaphore(Semaphore): ...
+
+@disjoint_base
+class Queue(asyncio.Queue[_T]):
+    _is_shutdown: bool
+    def shutdown(self, immediate: bool = False) -> None: ...
+    def __aiter__(self) -> Self: ...
+    async def __anext__(self) -> _T: ...
+
+class LifoQueue(Queue[_T]): ...
+class PriorityQueue(Queue[_T]): ...
+
+def _show_class(cls: type, shown: property | None, /) -> None: ...
 def _live_tasks() -> list[Task[Any]]: ...
 def _future_add_to_awaited_by(fut: object, waiter: object, /) -> None: ...
 def _future_discard_from_awaited_by(fut: object, waiter: object, /) -> None: ...

@@ -125,3 +125,32 @@ def test_riata_run_installs_all() -> None:
 def test_riata_run_may_install_the_loop_alone() -> None:
     shown = python("-m", "riata", "run", "--no-primitives", "-X", "dev", "-c", SHOW)
     assert shown.split() == ["function", "riata._loop"]
+
+
+def test_locks_and_queues_of_both_kinds_are_the_same_to_isinstance() -> None:
+    program(
+        """
+    import asyncio
+    from asyncio import Lock, Queue, BoundedSemaphore
+    import riata
+
+    class Mine(Queue):
+        pass
+
+    before = Lock(), Queue(), BoundedSemaphore(), Mine()
+    old = asyncio.Lock, asyncio.Queue, asyncio.Semaphore, asyncio.Queue
+    riata.install()
+    assert asyncio.Lock is riata.Lock
+    new = asyncio.Lock, asyncio.Queue, asyncio.Semaphore, asyncio.Queue
+    after = asyncio.Lock(), asyncio.Queue(), asyncio.BoundedSemaphore(), asyncio.PriorityQueue()
+    for objects in before, after:
+        for classes in old, new:
+            for object, cls in zip(objects, classes):
+                assert isinstance(object, cls), (object, cls)
+    assert not isinstance(before[0], asyncio.Queue)
+    assert type(before[3]) is Mine and isinstance(before[3], Mine) and before[3].__class__ == Mine
+    riata.uninstall()
+    assert type(before[1]) is before[1].__class__ is Queue is asyncio.Queue
+    assert isinstance(after[1], asyncio.Queue)
+    """
+    )

@@ -6,6 +6,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyType};
 
 use crate::future::Future;
+use crate::sync::method::{METHODS, Method};
 use crate::task::Task;
 
 /// What is imported from the standard library, by the names it has there.
@@ -56,6 +57,16 @@ pub struct Imports {
     pub gathering_future: Py<PyAny>,
     /// `asyncio.Timeout`
     pub asyncio_timeout: Py<PyAny>,
+    /// `collections.deque`
+    pub deque: Py<PyAny>,
+    /// `heapq.heappush`
+    pub heappush: Py<PyAny>,
+    /// `heapq.heappop`
+    pub heappop: Py<PyAny>,
+    /// `asyncio.QueueEmpty`
+    pub queue_empty: Py<PyAny>,
+    /// `asyncio.QueueFull`
+    pub queue_full: Py<PyAny>,
     /// asyncio's own functions that native ones stand for, by their qualified names, from before any of them is replaced
     pub originals: Py<PyDict>,
     /// `asyncio.base_futures._future_repr`
@@ -159,6 +170,11 @@ fn load(py: Python<'_>) -> PyResult<Imports> {
         warn_unawaited_coroutine: import("warnings", "_warn_unawaited_coroutine")?,
         gathering_future: import("asyncio.tasks", "_GatheringFuture")?,
         asyncio_timeout: import("asyncio.timeouts", "Timeout")?,
+        deque: import("collections", "deque")?,
+        heappush: import("heapq", "heappush")?,
+        heappop: import("heapq", "heappop")?,
+        queue_empty: import("asyncio.queues", "QueueEmpty")?,
+        queue_full: import("asyncio.queues", "QueueFull")?,
         originals: originals(py)?.unbind(),
         events: events.into_any().unbind(),
         iscoroutine: import("asyncio.coroutines", "iscoroutine")?,
@@ -190,16 +206,33 @@ fn load(py: Python<'_>) -> PyResult<Imports> {
     })
 }
 
+/// Whether `error` is asyncio's CancelledError.
+///
+/// # Errors
+/// What importing raises.
+pub fn is_cancelled_error(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
+    Ok(error.is_instance(py, imports(py)?.cancelled_error.bind(py)))
+}
+
+/// A class of `riata._sync`, which is made after this module.
+///
+/// # Errors
+/// ImportError.
+pub fn sync_class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    py.import("riata._sync")?.getattr(name)
+}
+
 /// asyncio's own functions that native ones stand for.
 fn originals(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let found = PyDict::new(py);
-    for (module, name) in [
+    let functions = [
         ("asyncio.tasks", "sleep"),
         ("asyncio.tasks", "wait"),
         ("asyncio.tasks", "wait_for"),
         ("asyncio.timeouts", "Timeout.__aenter__"),
         ("asyncio.timeouts", "Timeout.__aexit__"),
-    ] {
+    ];
+    for (module, name) in functions.into_iter().chain(METHODS.map(Method::original)) {
         let mut object = py.import(module)?.into_any();
         for part in name.split('.') {
             object = object.getattr(part)?;

@@ -477,3 +477,33 @@ pub fn live_tasks(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
     });
     PyList::new(py, owned)
 }
+
+/// Makes instances of `class`, a class made in Python, show what `shown` says as their `__class__`; None for their own again.
+///
+/// Setting the attribute would change the class of the class: this puts the property into its dictionary.
+///
+/// # Errors
+/// TypeError for a class made in C.
+#[pyfunction]
+#[pyo3(name = "_show_class", signature = (class, shown, /))]
+#[allow(unsafe_code)]
+pub fn show_class(class: &Bound<'_, PyType>, shown: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    let py = class.py();
+    let name = intern!(py, "__class__");
+    let raw = class.as_type_ptr();
+    // SAFETY: B4: a live type; one that was made at run time has a dictionary of its own. The type cache is told.
+    unsafe {
+        if ffi::PyType_HasFeature(raw, ffi::Py_TPFLAGS_HEAPTYPE) == 0 {
+            let text = "only classes made in Python can show another class";
+            return Err(PyTypeError::new_err(text));
+        }
+        let entries = Bound::from_borrowed_ptr(py, (*raw).tp_dict).cast_into::<PyDict>()?;
+        match shown {
+            Some(shown) => entries.set_item(name, shown)?,
+            None if entries.contains(name)? => entries.del_item(name)?,
+            None => {}
+        }
+        ffi::PyType_Modified(raw);
+    }
+    Ok(())
+}

@@ -21,6 +21,7 @@ mod handle;
 mod imports;
 mod interop;
 mod slots;
+mod sync;
 mod task;
 mod threads;
 mod transport;
@@ -53,7 +54,17 @@ mod _native {
     #[pymodule_export]
     use crate::handle::{Handle, TimerHandle};
     #[pymodule_export]
-    use crate::interop::live_tasks;
+    use crate::interop::{live_tasks, show_class};
+    #[pymodule_export]
+    use crate::sync::condition::Condition;
+    #[pymodule_export]
+    use crate::sync::event::Event;
+    #[pymodule_export]
+    use crate::sync::lock::Lock;
+    #[pymodule_export]
+    use crate::sync::queue::{LifoQueue, PriorityQueue, Queue};
+    #[pymodule_export]
+    use crate::sync::semaphore::{BoundedSemaphore, Semaphore};
     #[pymodule_export]
     use crate::task::{Task, TaskStep, TaskWakeup};
     #[pymodule_export]
@@ -83,6 +94,7 @@ mod _native {
         crate::freelist::install(module.py());
         crate::slots::make_abstract::<Timeout>(module.py())?;
         crate::combine::function::install(module)?;
+        crate::sync::method::install(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

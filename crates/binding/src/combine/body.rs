@@ -11,6 +11,8 @@ use super::timeout::Timeout;
 use super::wait::Wait;
 use super::wait_for::WaitFor;
 use crate::imports::imports;
+use crate::sync::method::Method;
+use crate::sync::step::Step;
 
 /// What a coroutine has still to do.
 #[derive(Default)]
@@ -28,6 +30,8 @@ pub enum Body {
     TimeoutEnter(Py<Timeout>),
     /// `Timeout.__aexit__`, and what the body raised
     TimeoutExit(Py<Timeout>, Option<Py<PyAny>>),
+    /// A method of a lock or a queue
+    Sync(Step),
 }
 
 /// What came of one step.
@@ -59,6 +63,7 @@ impl Body {
                     Err(error) => Stepped::Raise(error),
                 }
             }
+            Self::Sync(step) => step.step(py, thrown),
             Self::Done => Stepped::Return(py.None()),
         }
     }
@@ -69,6 +74,7 @@ impl Body {
             Self::Sleep(sleep) => sleep.awaited(py),
             Self::Wait(wait) => wait.awaited(py),
             Self::WaitFor(wait_for) => wait_for.awaited(py),
+            Self::Sync(step) => step.awaited(py),
             Self::TimeoutEnter(_) | Self::TimeoutExit(..) | Self::Done => None,
         }
     }
@@ -84,6 +90,7 @@ impl Body {
                 visit.call(timeout)?;
                 visit.call(raised)
             }
+            Self::Sync(step) => step.traverse(visit),
             Self::Done => Ok(()),
         }
     }
@@ -102,6 +109,8 @@ pub enum Kind {
     TimeoutEnter,
     /// `asyncio.Timeout.__aexit__`
     TimeoutExit,
+    /// A method of a lock or a queue
+    Method(Method),
 }
 
 impl Kind {
@@ -113,6 +122,7 @@ impl Kind {
             Self::WaitFor => "wait_for",
             Self::TimeoutEnter => "Timeout.__aenter__",
             Self::TimeoutExit => "Timeout.__aexit__",
+            Self::Method(method) => method.qualname(),
         }
     }
 
@@ -122,6 +132,7 @@ impl Kind {
             Self::Sleep | Self::Wait | Self::TimeoutEnter => 1,
             Self::WaitFor => 2,
             Self::TimeoutExit => 4,
+            Self::Method(method) => method.parameters(),
         }
     }
 

@@ -21,6 +21,15 @@ use super::coroutine::Coroutine;
 use super::sleep::Sleep;
 use super::wait::Wait;
 use super::wait_for::WaitFor;
+use crate::sync::method::Method;
+
+unsafe extern "C" {
+    /// `Objects/classobject.c`, which PyO3 does not declare: a method of `instance`, or NULL with an exception set.
+    fn PyMethod_New(
+        function: *mut ffi::PyObject,
+        instance: *mut ffi::PyObject,
+    ) -> *mut ffi::PyObject;
+}
 
 /// A native coroutine function.
 #[pyclass(
@@ -76,9 +85,37 @@ impl<'a, 'py> Arguments<'a, 'py> {
         }
         Some(found)
     }
+
+    /// The first of at least one.
+    fn first(&self) -> Borrowed<'a, 'py, PyAny> {
+        // SAFETY: B6: as in `bind`.
+        unsafe { Borrowed::from_ptr(self.py, self.values[0]) }
+    }
 }
 
 impl CoroutineFunction {
+    /// The function that makes coroutines of this kind.
+    ///
+    /// # Errors
+    /// AttributeError when asyncio has no such function.
+    pub fn create(py: Python<'_>, kind: Kind) -> PyResult<Bound<'_, Self>> {
+        let originals = crate::imports::imports(py)?.originals.bind(py);
+        let original = originals.as_any().get_item(kind.qualname())?;
+        let function = Bound::new(
+            py,
+            Self {
+                vectorcall,
+                kind,
+                original: original.clone().unbind(),
+            },
+        )?;
+        for attribute in ["__name__", "__qualname__", "__doc__"] {
+            function.setattr(attribute, original.getattr(attribute)?)?;
+        }
+        function.setattr("__module__", "riata")?;
+        Ok(function)
+    }
+
     fn start<'py>(&self, call: &Arguments<'_, 'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = call.py;
         let body = match self.kind {
@@ -112,6 +149,31 @@ impl CoroutineFunction {
                 Body::WaitFor(WaitFor::Created(future, timeout))
             }
             Kind::TimeoutEnter | Kind::TimeoutExit => return Ok(None), // methods
+            Kind::Method(method) => {
+                let step = match method {
+                    Method::QueuePut | Method::ConditionWaitFor => {
+                        let second = match method {
+                            Method::QueuePut => intern!(py, "item"),
+                            _ => intern!(py, "predicate"),
+                        };
+                        let parameters = [intern!(py, "self"), second];
+                        match call.bind(parameters, 2) {
+                            Some([Some(owner), Some(item)]) => method.step(&owner, Some(&item)),
+                            _ => None,
+                        }
+                    }
+                    Method::Exit if call.positional == 4 && call.names.is_none() => {
+                        method.step(&call.first(), None)
+                    }
+                    Method::Exit => None,
+                    _ => match call.bind([intern!(py, "self")], 1) {
+                        Some([Some(owner)]) => method.step(&owner, None),
+                        _ => None,
+                    },
+                };
+                let Some(step) = step else { return Ok(None) };
+                Body::Sync(step)
+            }
         };
         Coroutine::create(py, self.kind, body).map(|coroutine| Some(coroutine.into_any()))
     }
@@ -214,9 +276,10 @@ impl CoroutineFunction {
         let py = slf.py();
         match instance {
             None => Ok(slf.clone().into_any()),
-            Some(instance) => py
-                .import(intern!(py, "types"))?
-                .call_method1(intern!(py, "MethodType"), (slf, instance)),
+            // SAFETY: B4: two live objects; a new reference, or NULL with an exception set.
+            Some(instance) => unsafe {
+                Bound::from_owned_ptr_or_err(py, PyMethod_New(slf.as_ptr(), instance.as_ptr()))
+            },
         }
     }
 
@@ -249,32 +312,19 @@ impl CoroutineFunction {
 /// AttributeError when asyncio has no such function.
 pub fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
-    let originals = crate::imports::imports(py)?.originals.bind(py);
     for kind in [Kind::Sleep, Kind::Wait, Kind::WaitFor] {
-        let name = kind.qualname();
-        let original = originals.as_any().get_item(name)?;
-        let function = Bound::new(
-            py,
-            CoroutineFunction {
-                vectorcall,
-                kind,
-                original: original.clone().unbind(),
-            },
-        )?;
-        for attribute in ["__name__", "__qualname__", "__doc__"] {
-            function.setattr(attribute, original.getattr(attribute)?)?;
-        }
-        function.setattr("__module__", "riata")?;
+        let function = CoroutineFunction::create(py, kind)?;
         let field = std::ptr::from_ref(function.get()).addr() - function.as_ptr().addr();
         // SAFETY: B6: `vectorcall` is the first field of every instance, which is where this one has it; the type has
-        // `tp_call`, as the flag demands, and no subclasses.
+        // `tp_call` and `tp_descr_get`, as the flags demand, and no subclasses.
         unsafe {
             let class = CoroutineFunction::type_object_raw(py);
             (*class).tp_vectorcall_offset = field.cast_signed();
-            (*class).tp_flags |= ffi::Py_TPFLAGS_HAVE_VECTORCALL;
+            (*class).tp_flags |=
+                ffi::Py_TPFLAGS_HAVE_VECTORCALL | ffi::Py_TPFLAGS_METHOD_DESCRIPTOR;
             ffi::PyType_Modified(class);
         }
-        module.add(name, function)?;
+        module.add(kind.qualname(), function)?;
     }
     Ok(())
 }

@@ -1,0 +1,141 @@
+//! `Event`: `asyncio.locks.Event`.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::bound::LoopBound;
+use super::line::Line;
+use super::place::Place;
+use super::step::{Outcome, Waits, truth};
+use crate::cell::GilCell;
+use crate::combine::any_future;
+
+/// The native half of `riata.Event`.
+#[pyclass(frozen, subclass, name = "Event", module = "riata._native")]
+pub struct Event {
+    value: GilCell<bool>,
+    waiters: Line,
+    bound: LoopBound,
+}
+
+impl Event {
+    /// An event that is set, or not.
+    pub fn with(value: bool) -> Self {
+        Self {
+            value: GilCell::new(value),
+            waiters: Line::default(),
+            bound: LoopBound::default(),
+        }
+    }
+}
+
+/// `Event.wait`
+pub struct Wait;
+
+impl Waits for Wait {
+    type Owner = Event;
+
+    fn begin(&self, owner: &Bound<'_, Event>) -> PyResult<Outcome> {
+        let py = owner.py();
+        let this = owner.get();
+        if this.value.get(py) {
+            return Ok(Outcome::Return(truth(py)));
+        }
+        Place::take(owner.as_any(), &this.bound, &this.waiters).map(Outcome::Wait)
+    }
+
+    fn resumed(
+        &self,
+        owner: &Bound<'_, Event>,
+        place: &Place,
+        outcome: PyResult<Py<PyAny>>,
+    ) -> PyResult<Outcome> {
+        let py = owner.py();
+        owner.get().waiters.remove(place.future(py))?;
+        outcome.map(|_| Outcome::Return(truth(py)))
+    }
+}
+
+#[pymethods]
+impl Event {
+    #[new]
+    #[pyo3(signature = (*_args, **_options))]
+    fn new(_args: &Bound<'_, PyTuple>, _options: Option<&Bound<'_, PyDict>>) -> Self {
+        Self::with(false)
+    }
+
+    /// An event that is not set.
+    fn __init__(&self) {}
+
+    /// Return True if the event is set.
+    fn is_set(&self, py: Python<'_>) -> bool {
+        self.value.get(py)
+    }
+
+    /// Set it: who waits goes on, and so does who waits from now on.
+    pub fn set(&self, py: Python<'_>) -> PyResult<()> {
+        if self.value.replace(py, true) {
+            return Ok(());
+        }
+        let mut index = 0;
+        while let Some(waiter) = self.waiters.get(py, index)? {
+            if !any_future::is_done(&waiter)? {
+                any_future::set_result(&waiter, PyBool::new(py, true).to_owned().into_any())?;
+            }
+            index += 1;
+        }
+        Ok(())
+    }
+
+    /// Reset it: who waits from now on waits.
+    pub fn clear(&self, py: Python<'_>) {
+        self.value.set(py, false);
+    }
+
+    #[getter]
+    fn _value(&self, py: Python<'_>) -> bool {
+        self.value.get(py)
+    }
+
+    #[setter(_value)]
+    fn set_value(&self, py: Python<'_>, value: bool) {
+        self.value.set(py, value);
+    }
+
+    #[getter]
+    fn _waiters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.waiters.show(py)
+    }
+
+    #[setter(_waiters)]
+    fn set_waiters(&self, py: Python<'_>, waiters: Option<Py<PyAny>>) {
+        self.waiters.set(py, waiters);
+    }
+
+    #[getter]
+    fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.bound.get(py)
+    }
+
+    #[setter(_loop)]
+    fn set_loop(&self, py: Python<'_>, event_loop: Option<&Bound<'_, PyAny>>) {
+        self.bound.set(py, event_loop);
+    }
+
+    #[allow(unsafe_code)]
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // SAFETY: B3: called by the collector.
+        unsafe {
+            self.waiters.traverse(&visit)?;
+            self.bound.traverse(&visit)
+        }
+    }
+
+    fn __clear__(&self) {
+        Python::attach(|py| {
+            self.waiters.set(py, None);
+            self.bound.set(py, None);
+        });
+    }
+}

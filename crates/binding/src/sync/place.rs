@@ -1,0 +1,59 @@
+//! A place in a line: what a coroutine that waits its turn awaits.
+
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::bound::LoopBound;
+use super::line::Line;
+use crate::combine::delegate::Delegate;
+use crate::future::Sent;
+
+/// The future of one who waits.
+pub struct Place {
+    future: Py<PyAny>,
+    awaited: Delegate,
+}
+
+impl Place {
+    /// A place at the end of `line`.
+    ///
+    /// # Errors
+    /// RuntimeError when `owner` belongs to another loop.
+    pub fn take(owner: &Bound<'_, PyAny>, bound: &LoopBound, line: &Line) -> PyResult<Self> {
+        let future = bound.create_future(owner)?;
+        let awaited = Delegate::new(&future)?;
+        line.push(&future)?;
+        Ok(Self {
+            future: future.unbind(),
+            awaited,
+        })
+    }
+
+    /// The future.
+    pub fn future<'a, 'py>(&'a self, py: Python<'py>) -> &'a Bound<'py, PyAny> {
+        self.future.bind(py)
+    }
+
+    /// Goes on awaiting, or throws into what is awaited.
+    ///
+    /// # Errors
+    /// What it raises, CancelledError for one.
+    #[inline]
+    pub fn resume(&self, py: Python<'_>, thrown: Option<PyErr>) -> PyResult<Sent> {
+        match thrown {
+            None => self.awaited.send(py),
+            Some(error) => self.awaited.throw(py, error),
+        }
+    }
+
+    /// What `cr_await` shows.
+    pub fn awaited(&self, py: Python<'_>) -> Delegate {
+        self.awaited.clone_ref(py)
+    }
+
+    /// Shows the collector what is inside.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.future)?;
+        self.awaited.traverse(visit)
+    }
+}

@@ -1,0 +1,261 @@
+//! The coroutines of locks and queues: what they have in common, and one variant for each.
+
+use pyo3::PyClass;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::pyclass::boolean_struct::True;
+use pyo3::types::PyBool;
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::place::Place;
+use super::queue::{Get, Join, Next, Put};
+use super::semaphore::Semaphore;
+use super::{condition, event, lock, semaphore};
+use crate::combine::body::{Body, Stepped};
+use crate::combine::delegate::Delegate;
+use crate::future::Sent;
+
+/// True, as a result.
+#[inline]
+pub fn truth(py: Python<'_>) -> Py<PyAny> {
+    PyBool::new(py, true).to_owned().into_any().unbind()
+}
+
+/// What came of a try.
+pub enum Outcome {
+    /// The result.
+    Return(Py<PyAny>),
+    /// Wait for one's turn.
+    Wait(Place),
+}
+
+/// A method that may have to wait in a line.
+pub trait Waits: Sized {
+    /// Whose method it is.
+    type Owner: PyClass<Frozen = True> + Sync;
+
+    /// The first try.
+    ///
+    /// # Errors
+    /// What the method raises.
+    fn begin(&self, owner: &Bound<'_, Self::Owner>) -> PyResult<Outcome>;
+
+    /// After waiting in `place`, which has to be given up: another try, or what is to be undone.
+    ///
+    /// # Errors
+    /// What the method raises; `outcome`'s own.
+    fn resumed(
+        &self,
+        owner: &Bound<'_, Self::Owner>,
+        place: &Place,
+        outcome: PyResult<Py<PyAny>>,
+    ) -> PyResult<Outcome>;
+}
+
+/// One call of such a method.
+pub struct Call<W: Waits> {
+    owner: Py<W::Owner>,
+    method: W,
+    place: Option<Place>,
+}
+
+impl<W: Waits> Call<W> {
+    /// A call that has not begun.
+    #[inline]
+    pub fn new(owner: &Bound<'_, W::Owner>, method: W) -> Self {
+        Self {
+            owner: owner.clone().unbind(),
+            method,
+            place: None,
+        }
+    }
+
+    /// One step. `wrap` says what this is among all coroutines.
+    #[inline]
+    fn step(mut self, py: Python<'_>, thrown: Option<PyErr>, wrap: fn(Self) -> Step) -> Stepped {
+        let owner = self.owner.bind(py);
+        let mut tried = match (self.place.take(), thrown) {
+            (None, Some(error)) => return Stepped::Raise(error),
+            (None, None) => self.method.begin(owner),
+            (Some(place), thrown) => match place.resume(py, thrown) {
+                Ok(Sent::Yield(awaited)) => {
+                    self.place = Some(place);
+                    return Stepped::Yield(Body::Sync(wrap(self)), awaited);
+                }
+                Ok(Sent::Return(result)) => self.method.resumed(owner, &place, Ok(result)),
+                Err(error) => self.method.resumed(owner, &place, Err(error)),
+            },
+        };
+        loop {
+            let place = match tried {
+                Ok(Outcome::Return(result)) => return Stepped::Return(result),
+                Ok(Outcome::Wait(place)) => place,
+                Err(error) => return Stepped::Raise(error),
+            };
+            tried = match place.resume(py, None) {
+                Ok(Sent::Yield(awaited)) => {
+                    self.place = Some(place);
+                    return Stepped::Yield(Body::Sync(wrap(self)), awaited);
+                }
+                Ok(Sent::Return(result)) => self.method.resumed(owner, &place, Ok(result)),
+                Err(error) => self.method.resumed(owner, &place, Err(error)),
+            };
+        }
+    }
+
+    fn awaited(&self, py: Python<'_>) -> Option<Delegate> {
+        self.place.as_ref().map(|place| place.awaited(py))
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.owner)?;
+        match &self.place {
+            Some(place) => place.traverse(visit),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `async with` of a lock whose Python class has an `acquire` of its own.
+pub enum Entering {
+    /// Not begun.
+    Created(Py<PyAny>),
+    /// In `acquire`.
+    Waiting(Delegate),
+}
+
+impl Entering {
+    fn step(self, py: Python<'_>, thrown: Option<PyErr>) -> Stepped {
+        let acquiring = match (self, &thrown) {
+            (Self::Created(owner), None) => {
+                let acquiring = owner
+                    .bind(py)
+                    .call_method0(intern!(py, "acquire"))
+                    .and_then(|acquiring| Delegate::new(&acquiring));
+                match acquiring {
+                    Ok(acquiring) => acquiring,
+                    Err(error) => return Stepped::Raise(error),
+                }
+            }
+            (Self::Created(_), Some(_)) => {
+                return thrown.map_or_else(|| Stepped::Return(py.None()), Stepped::Raise);
+            }
+            (Self::Waiting(acquiring), _) => acquiring,
+        };
+        let sent = match thrown {
+            None => acquiring.send(py),
+            Some(error) => acquiring.throw(py, error),
+        };
+        match sent {
+            Ok(Sent::Yield(awaited)) => Stepped::Yield(
+                Body::Sync(Step::Entering(Self::Waiting(acquiring))),
+                awaited,
+            ),
+            Ok(Sent::Return(_)) => Stepped::Return(py.None()),
+            Err(error) => Stepped::Raise(error),
+        }
+    }
+}
+
+/// A coroutine of a lock or a queue.
+pub enum Step {
+    /// `Lock.acquire`
+    Lock(Call<lock::Acquire>),
+    /// `Semaphore.acquire`
+    Semaphore(Call<semaphore::Acquire>),
+    /// `Event.wait`
+    Event(Call<event::Wait>),
+    /// `Condition.wait`
+    Condition(condition::Wait),
+    /// `Condition.wait_for`
+    WaitFor(condition::WaitFor),
+    /// `__aenter__` where `acquire` is overridden
+    Entering(Entering),
+    /// `__aexit__`
+    Exiting(Py<PyAny>),
+    /// `Queue.get`
+    Get(Call<Get>),
+    /// `Queue.put`
+    Put(Call<Put>),
+    /// `Queue.join`
+    Join(Call<Join>),
+    /// `Queue.__anext__`
+    Next(Call<Next>),
+}
+
+impl Step {
+    /// One step, which throws an exception where it waits if there is one.
+    #[inline]
+    pub fn step(self, py: Python<'_>, thrown: Option<PyErr>) -> Stepped {
+        match self {
+            Self::Lock(call) => call.step(py, thrown, Self::Lock),
+            Self::Semaphore(call) => call.step(py, thrown, Self::Semaphore),
+            Self::Event(call) => call.step(py, thrown, Self::Event),
+            Self::Condition(wait) => wait.step(py, thrown),
+            Self::WaitFor(wait) => wait.step(py, thrown),
+            Self::Entering(entering) => entering.step(py, thrown),
+            Self::Exiting(owner) => exit(owner.bind(py), thrown),
+            Self::Get(call) => call.step(py, thrown, Self::Get),
+            Self::Put(call) => call.step(py, thrown, Self::Put),
+            Self::Join(call) => call.step(py, thrown, Self::Join),
+            Self::Next(call) => call.step(py, thrown, Self::Next),
+        }
+    }
+
+    /// What it awaits.
+    pub fn awaited(&self, py: Python<'_>) -> Option<Delegate> {
+        match self {
+            Self::Lock(call) => call.awaited(py),
+            Self::Semaphore(call) => call.awaited(py),
+            Self::Event(call) => call.awaited(py),
+            Self::Condition(wait) => wait.awaited(py),
+            Self::WaitFor(wait) => wait.awaited(py),
+            Self::Entering(Entering::Waiting(acquiring)) => Some(acquiring.clone_ref(py)),
+            Self::Entering(Entering::Created(_)) | Self::Exiting(_) => None,
+            Self::Get(call) => call.awaited(py),
+            Self::Put(call) => call.awaited(py),
+            Self::Join(call) => call.awaited(py),
+            Self::Next(call) => call.awaited(py),
+        }
+    }
+
+    /// Shows the collector what is inside.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Lock(call) => call.traverse(visit),
+            Self::Semaphore(call) => call.traverse(visit),
+            Self::Event(call) => call.traverse(visit),
+            Self::Condition(wait) => wait.traverse(visit),
+            Self::WaitFor(wait) => wait.traverse(visit),
+            Self::Entering(Entering::Waiting(acquiring)) => acquiring.traverse(visit),
+            Self::Entering(Entering::Created(owner)) | Self::Exiting(owner) => visit.call(owner),
+            Self::Get(call) => call.traverse(visit),
+            Self::Put(call) => {
+                call.method.traverse(visit)?;
+                call.traverse(visit)
+            }
+            Self::Join(call) => call.traverse(visit),
+            Self::Next(call) => call.traverse(visit),
+        }
+    }
+}
+
+/// `__aexit__`: gives back what `__aenter__` took.
+fn exit(owner: &Bound<'_, PyAny>, thrown: Option<PyErr>) -> Stepped {
+    let py = owner.py();
+    if let Some(error) = thrown {
+        return Stepped::Raise(error);
+    }
+    let released = match (owner.cast::<lock::Lock>(), owner.cast::<Semaphore>()) {
+        (Ok(lock), _) if !lock.get().overridden => lock.get().release(py),
+        (_, Ok(semaphore)) if !semaphore.get().overridden => Semaphore::release_any(semaphore),
+        _ => match condition::Condition::plain_lock_of(owner) {
+            Some(lock) => lock.get().release(py),
+            None => owner.call_method0(intern!(py, "release")).map(drop),
+        },
+    };
+    match released {
+        Ok(()) => Stepped::Return(py.None()),
+        Err(error) => Stepped::Raise(error),
+    }
+}

@@ -7,7 +7,7 @@ What is declared here exists in CPython 3.11 to 3.14; its own test suite, run on
 from __future__ import annotations
 
 import socket
-from asyncio import unix_events
+from asyncio import base_subprocess, unix_events
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,9 +23,23 @@ if TYPE_CHECKING:
         _signal_handlers: dict[int, Any]
 
         def __init__(self, selector: object) -> None: ...
+        async def _make_subprocess_transport(self, *args: Any, **options: Any) -> Any: ...
         def _check_default_executor(self) -> None: ...
         def _make_self_pipe(self) -> None: ...
         def _close_self_pipe(self) -> None: ...
 
+    class AsyncioSubprocessTransport(base_subprocess.BaseSubprocessTransport):
+        """`asyncio.unix_events._UnixSubprocessTransport`, with the private names that riata uses."""
+
+        _loop: Any
+        _proc: Any
+        _protocol: Any
+        _pipes: dict[int, Any]
+        _pending_calls: Any
+        _returncode: int | None
+
+        def is_closing(self) -> bool: ...
+
 else:
+    AsyncioSubprocessTransport = unix_events._UnixSubprocessTransport
     AsyncioLoop = unix_events._UnixSelectorEventLoop

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 from riata import _native
 from riata._asyncio import AsyncioLoop
 from riata._sock import SocketCalls
+from riata._subprocess import SubprocessTransport, chosen_watcher
 
 try:
     import ssl
@@ -307,6 +308,41 @@ class Loop(SocketCalls, AsyncioLoop):
             transp._reset_empty_waiter()
             if resume_reading:
                 transp.resume_reading()
+
+    # Child processes.
+
+    async def _make_subprocess_transport(
+        self,
+        protocol: asyncio.SubprocessProtocol,
+        args: Any,
+        shell: bool,
+        stdin: Any,
+        stdout: Any,
+        stderr: Any,
+        bufsize: int,
+        extra: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> asyncio.SubprocessTransport:
+        """Begin a child process; `options` are Popen's."""
+        if chosen_watcher() is not None:  # asyncio's own code asks the watcher
+            watched: asyncio.SubprocessTransport = await super()._make_subprocess_transport(
+                protocol, args, shell, stdin, stdout, stderr, bufsize, extra, **options
+            )
+            return watched
+        waiter = self.create_future()
+        transport = SubprocessTransport(
+            self, protocol, args, shell, stdin, stdout, stderr, bufsize, waiter=waiter, extra=extra, **options
+        )
+        transport.watch()
+        try:
+            await waiter
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException:
+            transport.close()
+            await transport.wait_until_reaped()
+            raise
+        return transport
 
     # Names.
 

@@ -37,6 +37,7 @@ _Ts = TypeVarTuple("_Ts")
 __all__ = [
     "AlarmBell",
     "BoundedSemaphore",
+    "Child",
     "Condition",
     "Countdown",
     "Event",
@@ -272,6 +273,14 @@ class StreamTransport(asyncio.Transport):
     def _reset_empty_waiter(self) -> None: ...
     @property
     def _sock(self) -> Any: ...  # a socket.socket, or None once closed
+
+@final
+class Child:
+    def __new__(cls, pid: int) -> Self: ...
+    def fileno(self) -> int: ...
+    def is_running(self) -> bool: ...
+    def reap(self) -> int | None: ...
+    def send_signal(self, signal: int) -> None: ...
 
 @final
 class ReadPipeTransport(asyncio.ReadTransport):

@@ -3,12 +3,13 @@
 //! Rooms: `event_loop` (the surface of `asyncio.AbstractEventLoop`), `combine` (what waits for tasks and time),
 //! `transport`, `future`, `task`, `handle`; `context` and
 //! `coroutine` (driving what Python owns), `interop` (what CPython's `_asyncio` must be told, and where versions
-//! differ), `slots` (type slots that PyO3 lacks), `trashcan` (long chains die without a deep stack), `fastcall` (methods
+//! differ), `child` (the end of a child process), `slots` (type slots that PyO3 lacks), `trashcan` (long chains die without a deep stack), `fastcall` (methods
 //! that take any keyword without a dictionary), `threads` (who else wants the GIL), `unwind` (calls that a thread may not
 //! come back from),
 //! `imports`, `error`, `cell`.
 
 mod cell;
+mod child;
 mod combine;
 mod context;
 mod coroutine;
@@ -33,6 +34,8 @@ use pyo3::prelude::*;
 /// riata's native half: import `riata` instead.
 #[pymodule(gil_used = true)]
 mod _native {
+    #[pymodule_export]
+    use crate::child::Child;
     #[pymodule_export]
     use crate::combine::ensure_future::ensure_future;
     #[pymodule_export]

@@ -21,6 +21,7 @@
 //! borrowed. Only dropping a whole container drops what is still inside; an owner that
 //! cares empties it first (`take_all`).
 
+pub mod child;
 pub mod clock;
 pub mod driver;
 pub mod error;

@@ -282,3 +282,156 @@ loop.close()
 """,
     )
     assert lines == ["-1", "handled"]
+
+
+@both
+def test_ctrl_c_before_and_after_running(kind: str) -> None:
+    lines = output(
+        kind,
+        """
+loop = new_event_loop()
+order = []
+
+def interrupted(body):
+    try:
+        body()
+    except KeyboardInterrupt:
+        order.append("KeyboardInterrupt")
+
+async def main():
+    await asyncio.sleep(0)
+    order.append("ran")
+
+interrupted(lambda: signal.raise_signal(signal.SIGINT))
+loop.run_until_complete(main())
+interrupted(lambda: signal.raise_signal(signal.SIGINT))
+loop.run_until_complete(main())
+loop.close()
+interrupted(lambda: signal.raise_signal(signal.SIGINT))
+print(order, signal.set_wakeup_fd(-1))
+""",
+    )
+    assert lines == ["['KeyboardInterrupt', 'ran', 'KeyboardInterrupt', 'ran', 'KeyboardInterrupt'] -1"]
+
+
+@both
+def test_ctrl_c_while_the_executor_is_shut_down(kind: str) -> None:
+    lines = output(
+        kind,
+        """
+ended = threading.Event()
+
+def work(loop):
+    while not loop._executor_shutdown_called:
+        time.sleep(0.001)
+    os.kill(os.getpid(), signal.SIGINT)
+    ended.wait()
+
+async def main():
+    loop = asyncio.get_running_loop()
+    loop.run_in_executor(None, work, loop)
+    return loop
+
+try:
+    run(main())
+except KeyboardInterrupt:
+    print("KeyboardInterrupt", asyncio._get_running_loop(), signal.set_wakeup_fd(-1))
+ended.set()
+""",
+        "-W",
+        "ignore::RuntimeWarning",  # the coroutine that shuts down is dropped
+    )
+    assert lines == ["KeyboardInterrupt None -1"]
+
+
+@both
+@pytest.mark.parametrize("where", ["stream", "read pipe", "timer", "threadsafe", "done callback", "child", "handler"])
+def test_ctrl_c_in_whatever_the_loop_calls(kind: str, where: str) -> None:
+    lines = output(
+        kind,
+        f"""
+import socket
+where = {where!r}
+loop = new_event_loop()
+calls, things = [], []
+
+def interrupt(*args):
+    calls.append(len(args))
+    if len(calls) == 1:
+        signal.raise_signal(signal.SIGINT)
+
+class Protocol(asyncio.Protocol):
+    data_received = lambda self, data: interrupt(data)
+
+class ChildProtocol(asyncio.SubprocessProtocol):
+    process_exited = lambda self: interrupt()
+
+async def prepare():
+    if where == "stream":
+        ours, theirs = socket.socketpair()
+        transport, _ = await loop.create_connection(Protocol, sock=ours)
+        things.extend([transport, theirs])
+        theirs.send(b"x")
+    if where == "read pipe":
+        reader, writer = os.pipe()
+        transport, _ = await loop.connect_read_pipe(Protocol, open(reader, "rb", 0))
+        things.extend([transport, open(writer, "wb", 0)])
+        os.write(writer, b"x")
+    if where == "timer":
+        loop.call_later(0.001, interrupt)
+    elif where == "threadsafe":
+        threading.Thread(target=loop.call_soon_threadsafe, args=(interrupt,)).start()
+    elif where == "done callback":
+        future = loop.create_future()
+        future.add_done_callback(interrupt)
+        future.set_result(None)
+    elif where == "child":
+        transport, _ = await loop.subprocess_exec(ChildProtocol, "/bin/true", stdin=None, stdout=None, stderr=None)
+        things.append(transport)
+    else:
+        loop.add_signal_handler(signal.SIGUSR1, interrupt)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+try:
+    loop.run_until_complete(prepare())
+    while True:
+        loop.run_until_complete(asyncio.sleep(0.01))
+except KeyboardInterrupt:
+    print("KeyboardInterrupt", loop.is_running(), asyncio._get_running_loop(), len(calls))
+# What stops the loop for `prepare` may be in the queue still.
+loop.call_soon(loop.stop)
+loop.run_forever()
+loop.remove_signal_handler(signal.SIGUSR1)
+for thing in things:
+    thing.close()
+loop.run_until_complete(asyncio.sleep(0.01))
+print(signal.set_wakeup_fd(-1))
+for task in asyncio.all_tasks(loop):
+    task.cancel()
+loop.run_until_complete(asyncio.sleep(0))
+loop.close()
+""",
+        "-W",
+        "ignore::DeprecationWarning",
+    )
+    assert lines == ["KeyboardInterrupt False None 1", "-1"]
+
+
+@both
+def test_the_signal_of_children_can_be_handled_beside_them(kind: str) -> None:
+    lines = output(
+        kind,
+        """
+async def main():
+    loop = asyncio.get_running_loop()
+    came = asyncio.Event()
+    loop.add_signal_handler(signal.SIGCHLD, came.set)
+    process = await asyncio.create_subprocess_exec("/bin/sh", "-c", "exit 3")
+    print(await process.wait())
+    await came.wait()
+    print(loop.remove_signal_handler(signal.SIGCHLD))
+
+run(main())
+""",
+    )
+    assert lines == ["3", "True"]

@@ -93,6 +93,8 @@ pub struct Imports {
     pub get_asyncgen_hooks: Py<PyAny>,
     /// `sys.set_asyncgen_hooks`
     pub set_asyncgen_hooks: Py<PyAny>,
+    /// `warnings.warn`
+    pub warn: Py<PyAny>,
     /// `types.GenericAlias`
     pub generic_alias: Py<PyAny>,
     /// `socket.socket`
@@ -190,6 +192,7 @@ fn load(py: Python<'_>) -> PyResult<Imports> {
         getframe: import("sys", "_getframe")?,
         get_asyncgen_hooks: import("sys", "get_asyncgen_hooks")?,
         set_asyncgen_hooks: import("sys", "set_asyncgen_hooks")?,
+        warn: import("warnings", "warn")?,
         generic_alias: import("types", "GenericAlias")?,
         socket: import("socket", "socket")?,
         transport_socket: import("asyncio.trsock", "TransportSocket")?,

@@ -278,9 +278,8 @@ pub(super) fn warn_unclosed(transport: &Bound<'_, PyAny>) -> PyResult<()> {
     options.set_item(intern!(py, "source"), transport)?;
     let text = format!("unclosed transport {}", transport.repr()?.to_string_lossy());
     let category = py.get_type::<PyResourceWarning>();
-    let warn = py
-        .import(intern!(py, "warnings"))?
-        .getattr(intern!(py, "warn"))?;
+    // Imported long before: a transport may die while the interpreter ends, when nothing can be.
+    let warn = imports(py)?.warn.bind(py);
     warn.call((text, category), Some(&options)).map(drop)
 }
 

@@ -13,17 +13,21 @@ from riata._native import (
     Future,
     Handle,
     Task,
+    TaskGroup,
     Timeout,
     TimerHandle,
     __version__,
+    as_completed,
     ensure_future,
     gather,
+    run_coroutine_threadsafe,
     shield,
     sleep,
     timeout,
     timeout_at,
     wait,
     wait_for,
+    wrap_future,
 )
 from riata._run import run
 from riata._sync import (
@@ -58,14 +62,17 @@ __all__ = [
     "QueueShutDown",
     "Semaphore",
     "Task",
+    "TaskGroup",
     "Timeout",
     "TimerHandle",
     "__version__",
+    "as_completed",
     "ensure_future",
     "gather",
     "install",
     "new_event_loop",
     "run",
+    "run_coroutine_threadsafe",
     "shield",
     "sleep",
     "timeout",
@@ -73,6 +80,7 @@ __all__ = [
     "uninstall",
     "wait",
     "wait_for",
+    "wrap_future",
 ]
 
 try:

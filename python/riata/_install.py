@@ -19,6 +19,7 @@ from riata._interop import face
 from riata._loop import new_event_loop
 
 PRIMITIVES: list[tuple[str, str]] = [
+    ("asyncio.futures", "wrap_future"),
     ("asyncio.locks", "Barrier"),
     ("asyncio.locks", "BoundedSemaphore"),
     ("asyncio.locks", "Condition"),
@@ -29,8 +30,11 @@ PRIMITIVES: list[tuple[str, str]] = [
     ("asyncio.queues", "PriorityQueue"),
     ("asyncio.queues", "Queue"),
     ("asyncio.queues", "QueueShutDown"),
+    ("asyncio.taskgroups", "TaskGroup"),
+    ("asyncio.tasks", "as_completed"),
     ("asyncio.tasks", "ensure_future"),
     ("asyncio.tasks", "gather"),
+    ("asyncio.tasks", "run_coroutine_threadsafe"),
     ("asyncio.tasks", "shield"),
     ("asyncio.tasks", "sleep"),
     ("asyncio.tasks", "wait"),

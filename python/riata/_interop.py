@@ -8,6 +8,7 @@ subclass of WeakSet with an `__iter__` of its own.
 from __future__ import annotations
 
 import asyncio.futures
+import asyncio.taskgroups
 import asyncio.tasks
 import asyncio.timeouts
 import sys
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from riata._native import (
+    TaskGroup,
     Timeout,
     _future_add_to_awaited_by,
     _future_discard_from_awaited_by,
@@ -81,7 +83,10 @@ def install() -> None:
 
 # Native classes (abstract base classes, see `slots.rs`) and asyncio's: instances of asyncio's are the native one's too.
 # The other way round an instance's `__class__` tells.
-TWINS: list[tuple[Any, type]] = [(Timeout, asyncio.timeouts.Timeout)]
+TWINS: list[tuple[Any, type]] = [
+    (TaskGroup, asyncio.taskgroups.TaskGroup),
+    (Timeout, asyncio.timeouts.Timeout),
+]
 
 
 class _Face(type):

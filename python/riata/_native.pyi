@@ -12,11 +12,14 @@ import sys
 from abc import ABCMeta
 from asyncio import _CoroutineLike
 from asyncio.events import AbstractEventLoop, _TaskFactory
-from asyncio.tasks import _TaskCompatibleCoro
 
 # The functions of asyncio that are native: typed as they are there.
+from asyncio.futures import wrap_future as wrap_future
+from asyncio.tasks import _TaskCompatibleCoro
+from asyncio.tasks import as_completed as as_completed
 from asyncio.tasks import ensure_future as ensure_future
 from asyncio.tasks import gather as gather
+from asyncio.tasks import run_coroutine_threadsafe as run_coroutine_threadsafe
 from asyncio.tasks import shield as shield
 from asyncio.tasks import sleep as sleep
 from asyncio.tasks import wait as wait
@@ -46,6 +49,7 @@ __all__ = [
     "FutureIter",
     "Handle",
     "LifoQueue",
+    "Link",
     "Lock",
     "Observation",
     "PriorityQueue",
@@ -54,7 +58,9 @@ __all__ = [
     "Semaphore",
     "Shield",
     "StreamTransport",
+    "Submission",
     "Task",
+    "TaskGroup",
     "TaskStepMethWrapper",
     "TaskWakeupMethWrapper",
     "Timeout",
@@ -62,21 +68,25 @@ __all__ = [
     "TlsProtocol",
     "TlsTransport",
     "WritePipeTransport",
+    "_AsCompletedIterator",
     "_GatheringFuture",
     "__version__",
     "_future_add_to_awaited_by",
     "_future_discard_from_awaited_by",
     "_live_tasks",
     "_show_class",
+    "as_completed",
     "coroutine",
     "ensure_future",
     "gather",
+    "run_coroutine_threadsafe",
     "shield",
     "sleep",
     "timeout",
     "timeout_at",
     "wait",
     "wait_for",
+    "wrap_future",
 ]
 
 __version__: str
@@ -431,8 +441,60 @@ class coroutine(Coroutine[Any, Any, _T_co]):
     def cr_origin(self) -> None: ...
 
 @disjoint_base
+class TaskGroup(metaclass=ABCMeta):
+    def __new__(cls, *args: object, **options: object) -> Self: ...
+    def __init__(self) -> None: ...
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self,
+        et: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> bool | None: ...
+    # Newer Pythons hand the loop any keyword on.
+    if sys.version_info >= (3, 13):
+        def create_task(
+            self,
+            coro: _CoroutineLike[_T],
+            *,
+            name: object = None,
+            context: Context | None = None,
+            eager_start: bool | None = None,
+            **options: Any,
+        ) -> asyncio.Task[_T]: ...
+    else:
+        def create_task(
+            self, coro: _CoroutineLike[_T], *, name: object = None, context: Context | None = None
+        ) -> asyncio.Task[_T]: ...
+
+    def cancel(self) -> None: ...
+    def _abort(self) -> None: ...
+    def _on_task_done(self, task: asyncio.Future[Any]) -> None: ...
+    @property
+    def _tasks(self) -> set[asyncio.Task[Any]]: ...
+    @property
+    def _errors(self) -> list[BaseException]: ...
+    @property
+    def _loop(self) -> AbstractEventLoop | None: ...
+    @property
+    def _parent_task(self) -> asyncio.Task[Any] | None: ...
+    @property
+    def _parent_cancel_requested(self) -> bool: ...
+    @property
+    def _base_error(self) -> BaseException | None: ...
+    @property
+    def _on_completed_fut(self) -> asyncio.Future[Any] | None: ...
+    @property
+    def _entered(self) -> bool: ...
+    @property
+    def _exiting(self) -> bool: ...
+    @property
+    def _aborting(self) -> bool: ...
+
+@disjoint_base
 class Timeout(metaclass=ABCMeta):
-    def __new__(cls, when: float | None) -> Self: ...
+    def __new__(cls, *args: object, **options: object) -> Self: ...
+    def __init__(self, when: float | None) -> None: ...
     def when(self) -> float | None: ...
     def reschedule(self, when: float | None) -> None: ...
     def expired(self) -> bool: ...
@@ -452,6 +514,21 @@ class Timeout(metaclass=ABCMeta):
 
 def timeout(delay: float | None) -> Timeout: ...
 def timeout_at(when: float | None) -> Timeout: ...
+
+@final
+class _AsCompletedIterator(Generic[_T]):
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Coroutine[Any, Any, _T]: ...
+    def __aiter__(self) -> Self: ...
+    async def __anext__(self) -> asyncio.Future[_T]: ...
+
+@final
+class Link:
+    def __call__(self, source: Any) -> None: ...
+
+@final
+class Submission:
+    def __call__(self) -> None: ...
 
 @final
 class Countdown: ...

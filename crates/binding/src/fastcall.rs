@@ -14,6 +14,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
+use crate::combine::TaskGroup;
+use crate::combine::task_group as group;
 use crate::event_loop::EventLoop;
 use crate::event_loop::schedule::{CallAt, CallLater, CallSoon, CallSoonThreadsafe};
 use crate::event_loop::tasks::CreateTask;
@@ -143,8 +145,10 @@ pub fn is_named(keyword: &Bound<'_, PyAny>, name: &Bound<'_, PyString>) -> PyRes
     Ok(keyword.is(name) || keyword.eq(name)?)
 }
 
-/// A method of the loop.
+/// A method of the loop, or of another class.
 pub trait FastMethod {
+    /// The class.
+    type Class: PyTypeInfo;
     /// What Python calls it.
     const NAME: &'static str;
     /// The same, for the interpreter.
@@ -157,7 +161,7 @@ pub trait FastMethod {
     /// # Errors
     /// What the method raises.
     fn call<'py>(
-        slf: &Bound<'py, EventLoop>,
+        slf: &Bound<'py, Self::Class>,
         call: &FastCall<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>>;
 }
@@ -181,17 +185,31 @@ static mut METHODS: [ffi::PyMethodDef; 5] = [
     definition::<CallAt>(),
 ];
 
-/// Puts the methods into their class. Called once, while the module is made.
+static mut GROUP_METHODS: [ffi::PyMethodDef; 1] = [definition::<group::CreateTask>()];
+
+/// Puts the methods into their classes. Called once, while the module is made.
 ///
 /// # Errors
 /// What the interpreter raises when memory runs out.
 pub fn install(py: Python<'_>) -> PyResult<()> {
-    let class = EventLoop::type_object_raw(py);
-    // SAFETY: B6: a heap type that no instance and no subclass exists of yet; the definitions are static, and
-    // only read.
+    // SAFETY: B6: the definitions are static, and only read.
     unsafe {
-        let definitions = (&raw mut METHODS).cast::<ffi::PyMethodDef>();
-        for place in 0..5 {
+        install_in::<EventLoop>(py, (&raw mut METHODS).cast(), 5)?;
+        install_in::<TaskGroup>(py, (&raw mut GROUP_METHODS).cast(), 1)
+    }
+}
+
+/// # Safety
+/// There are `count` definitions, which live for ever and are of methods of `T`.
+unsafe fn install_in<T: PyTypeInfo>(
+    py: Python<'_>,
+    definitions: *mut ffi::PyMethodDef,
+    count: usize,
+) -> PyResult<()> {
+    let class = T::type_object_raw(py);
+    // SAFETY: B6: a heap type that no instance and no subclass exists of yet; by the caller's promise.
+    unsafe {
+        for place in 0..count {
             let definition = definitions.add(place);
             let method =
                 Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(class, definition))?;
@@ -213,7 +231,7 @@ unsafe extern "C" fn raw<M: FastMethod>(
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: B6: called by the interpreter, which is initialized and holds the GIL, through a descriptor that
-    // has checked `slf` to be an EventLoop, with `positional` values followed by one for each of `names`.
+    // has checked `slf` to be of the class, with `positional` values followed by one for each of `names`.
     let call = |py: Python<'_>| unsafe {
         let names =
             (!names.is_null()).then(|| Borrowed::from_ptr(py, names).cast_unchecked::<PyTuple>());
@@ -225,7 +243,7 @@ unsafe extern "C" fn raw<M: FastMethod>(
         };
         let slf = Borrowed::from_ptr(py, slf);
         M::call(
-            &slf.cast_unchecked::<EventLoop>(),
+            &slf.cast_unchecked::<M::Class>(),
             &FastCall {
                 py,
                 name: M::NAME,

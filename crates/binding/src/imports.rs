@@ -55,6 +55,10 @@ pub struct Imports {
     pub warn_unawaited_coroutine: Py<PyAny>,
     /// `asyncio.tasks._GatheringFuture`
     pub gathering_future: Py<PyAny>,
+    /// `concurrent.futures.Future`
+    pub concurrent_future: Py<PyAny>,
+    /// `asyncio.TaskGroup`
+    pub asyncio_task_group: Py<PyAny>,
     /// `asyncio.Timeout`
     pub asyncio_timeout: Py<PyAny>,
     /// `collections.deque`
@@ -171,6 +175,8 @@ fn load(py: Python<'_>) -> PyResult<Imports> {
         coroutine_type: import("types", "CoroutineType")?,
         warn_unawaited_coroutine: import("warnings", "_warn_unawaited_coroutine")?,
         gathering_future: import("asyncio.tasks", "_GatheringFuture")?,
+        concurrent_future: import("concurrent.futures", "Future")?,
+        asyncio_task_group: import("asyncio.taskgroups", "TaskGroup")?,
         asyncio_timeout: import("asyncio.timeouts", "Timeout")?,
         deque: import("collections", "deque")?,
         heappush: import("heapq", "heappush")?,
@@ -232,14 +238,24 @@ fn originals(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         ("asyncio.tasks", "sleep"),
         ("asyncio.tasks", "wait"),
         ("asyncio.tasks", "wait_for"),
+        ("asyncio.tasks", "_AsCompletedIterator._wait_for_one"),
+        ("asyncio.tasks", "_AsCompletedIterator.__anext__"),
+        ("asyncio.taskgroups", "TaskGroup.__aenter__"),
+        ("asyncio.taskgroups", "TaskGroup.__aexit__"),
         ("asyncio.timeouts", "Timeout.__aenter__"),
         ("asyncio.timeouts", "Timeout.__aexit__"),
     ];
     for (module, name) in functions.into_iter().chain(METHODS.map(Method::original)) {
-        let mut object = py.import(module)?.into_any();
+        let mut object = Some(py.import(module)?.into_any());
         for part in name.split('.') {
-            object = object.getattr(part)?;
+            object = match object {
+                Some(object) => object.getattr_opt(part)?,
+                None => None,
+            };
         }
+        let Some(object) = object else {
+            continue; // before 3.13 `as_completed` has no iterator
+        };
         found.set_item(name, object)?;
     }
     Ok(found)

@@ -40,6 +40,14 @@ pub struct Version {
     pub timeout_looks_into_contexts: bool,
     /// `wait_for` makes a task of what it waits for (3.11).
     pub wait_for_makes_a_task: bool,
+    /// `as_completed` makes its tasks when it is called, and not when it is first asked (3.13).
+    pub as_completed_begins_at_once: bool,
+    /// Who was cancelled while waiting for the next of `as_completed` has not used it up (3.14).
+    pub as_completed_counts_again: bool,
+    /// A wrapped future whose other is done on the loop's own thread is done at once (3.14).
+    pub chains_at_once: bool,
+    /// What task groups do.
+    pub task_groups: TaskGroups,
     /// `sleep(nan)` raises.
     pub sleep_refuses_nan: bool,
     /// A future is made once: `__init__` refuses to do it again.
@@ -112,6 +120,10 @@ pub fn version(py: Python<'_>) -> PyResult<&'static Version> {
             shield_leaves_exceptions: info >= (3, 14),
             timeout_looks_into_contexts: info >= (3, 13),
             wait_for_makes_a_task: info < (3, 12),
+            as_completed_begins_at_once: info >= (3, 13),
+            as_completed_counts_again: counts_again(py)?,
+            chains_at_once: info >= (3, 14),
+            task_groups: TaskGroups::read(py)?,
             sleep_refuses_nan: info >= (3, 13),
             initialized_once: info >= (3, 15),
             checks_context: info >= (3, 15),
@@ -131,6 +143,70 @@ pub fn version(py: Python<'_>) -> PyResult<&'static Version> {
             throw_deprecated: info >= (3, 12),
         })
     })
+}
+
+/// Whether asyncio's `_wait_for_one` takes back that a future was used up.
+fn counts_again(py: Python<'_>) -> PyResult<bool> {
+    let originals = imports(py)?.originals.bind(py);
+    match originals.get_item("_AsCompletedIterator._wait_for_one")? {
+        Some(function) => function
+            .getattr("__code__")?
+            .getattr("co_names")?
+            .contains("_todo_left"),
+        None => Ok(false),
+    }
+}
+
+/// What task groups do in this Python. Releases of one minor version differ, so it is read off asyncio's own code.
+pub struct TaskGroups {
+    /// `create_task` closes a coroutine that it refuses (3.13).
+    pub closes_refused: bool,
+    /// `create_task` takes any keyword and hands it on (3.13.3).
+    pub takes_any_keyword: bool,
+    /// A task gets its name when it is made already (to 3.12).
+    pub names_afterwards: bool,
+    /// A task that is done when it is made is heard of at once (3.12 to 3.13.1).
+    pub hears_at_once: bool,
+    /// A task that has cancelled the group while it was made is cancelled too (3.15).
+    pub cancels_late_joiners: bool,
+    /// The parent's cancellation is taken back when the tasks are done (3.13), and not before.
+    pub uncancels_late: bool,
+    /// A parent that is cancelled from outside stays so (3.13).
+    pub keeps_cancel_count: bool,
+    /// A cancellation that came while the tasks were waited for is not lost (3.15).
+    pub keeps_pending_cancellation: bool,
+    /// GeneratorExit out of the body is raised as it is (3.15).
+    pub lets_generator_exit_pass: bool,
+}
+
+impl TaskGroups {
+    fn read(py: Python<'_>) -> PyResult<Self> {
+        let class = imports(py)?.asyncio_task_group.bind(py);
+        let create = class.getattr("create_task")?.getattr("__code__")?;
+        let exit = match class.getattr_opt("_aexit")? {
+            Some(exit) => exit,
+            None => class.getattr("__aexit__")?,
+        };
+        let exit = exit.getattr("__code__")?;
+        let names = |code: &Bound<'_, PyAny>, name: &str| code.getattr("co_names")?.contains(name);
+        const CO_VARKEYWORDS: u32 = 0x8; // Include/cpython/code.h
+        let flags: u32 = create.getattr("co_flags")?.extract()?;
+        let cancels_late_joiners = names(&create, "cancel")?;
+        let keeps_cancel_count = names(&exit, "cancelling")?;
+        Ok(Self {
+            closes_refused: names(&create, "close")?,
+            takes_any_keyword: flags & CO_VARKEYWORDS != 0,
+            names_afterwards: names(&create, "_set_task_name")?,
+            hears_at_once: names(&create, "done")? && !cancels_late_joiners,
+            cancels_late_joiners,
+            uncancels_late: keeps_cancel_count,
+            keeps_cancel_count,
+            keeps_pending_cancellation: exit
+                .getattr("co_varnames")?
+                .contains("pending_cancellation_error")?,
+            lets_generator_exit_pass: names(&exit, "GeneratorExit")?,
+        })
+    }
 }
 
 /// Whether asyncio's server wants to know which transport attaches.

@@ -37,6 +37,8 @@ mod _native {
     #[pymodule_export]
     use crate::child::Child;
     #[pymodule_export]
+    use crate::combine::as_completed::as_completed;
+    #[pymodule_export]
     use crate::combine::ensure_future::ensure_future;
     #[pymodule_export]
     use crate::combine::gather::gather;
@@ -45,8 +47,11 @@ mod _native {
     #[pymodule_export]
     use crate::combine::timeout::{timeout, timeout_at};
     #[pymodule_export]
+    use crate::combine::wrap_future::{run_coroutine_threadsafe, wrap_future};
+    #[pymodule_export]
     use crate::combine::{
-        AlarmBell, Coroutine, Countdown, GatheringFuture, Observation, Shield, Timeout,
+        AlarmBell, AsCompleted, Coroutine, Countdown, GatheringFuture, Link, Observation, Shield,
+        Submission, TaskGroup, Timeout,
     };
     #[pymodule_export]
     use crate::event_loop::EventLoop;
@@ -95,6 +100,7 @@ mod _native {
         crate::slots::install(module.py())?;
         crate::fastcall::install(module.py())?;
         crate::freelist::install(module.py());
+        crate::slots::make_abstract::<TaskGroup>(module.py())?;
         crate::slots::make_abstract::<Timeout>(module.py())?;
         crate::combine::function::install(module)?;
         crate::sync::method::install(module.py())?;

@@ -10,6 +10,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use riata_engine::clock::{Nanos, monotonic};
 use riata_engine::timers::TimerKey;
 
+use super::as_completed::AsCompleted;
 use super::timeout::Timeout;
 use super::wait;
 use crate::event_loop::EventLoop;
@@ -24,6 +25,8 @@ pub enum Alarm {
     Release(Py<PyAny>),
     /// A timeout cancels its task.
     Timeout(Py<Timeout>),
+    /// What is not done yet will not be by `as_completed`.
+    Completed(Py<AsCompleted>),
 }
 
 impl Alarm {
@@ -35,6 +38,7 @@ impl Alarm {
         match self {
             Self::Release(waiter) => wait::release(waiter.bind(py)),
             Self::Timeout(timeout) => Timeout::expire(timeout.bind(py)),
+            Self::Completed(iterator) => AsCompleted::time_out(iterator.bind(py)),
             Self::Resolve(future, result) => {
                 let result = match result {
                     Some(result) => result.clone_ref(py),
@@ -59,6 +63,7 @@ impl Alarm {
         match self {
             Self::Release(waiter) => Self::Release(waiter.clone_ref(py)),
             Self::Timeout(timeout) => Self::Timeout(timeout.clone_ref(py)),
+            Self::Completed(iterator) => Self::Completed(iterator.clone_ref(py)),
             Self::Resolve(future, result) => Self::Resolve(
                 future.clone_ref(py),
                 result.as_ref().map(|result| result.clone_ref(py)),
@@ -72,6 +77,7 @@ impl Alarm {
             Self::Resolve(..) => "_set_result_unless_cancelled",
             Self::Release(_) => "_release_waiter",
             Self::Timeout(_) => "Timeout._on_timeout",
+            Self::Completed(_) => "_AsCompletedIterator._handle_timeout",
         }
     }
 
@@ -84,6 +90,7 @@ impl Alarm {
             }
             Self::Release(waiter) => visit.call(waiter),
             Self::Timeout(timeout) => visit.call(timeout),
+            Self::Completed(iterator) => visit.call(iterator),
         }
     }
 }

@@ -5,8 +5,11 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use pyo3::{PyTraverseError, PyVisit};
 
+use super::as_completed::Next;
 use super::delegate::Delegate;
 use super::sleep::Sleep;
+use super::task_group::TaskGroup;
+use super::task_group_exit::GroupExit;
 use super::timeout::Timeout;
 use super::wait::Wait;
 use super::wait_for::WaitFor;
@@ -26,6 +29,12 @@ pub enum Body {
     Wait(Wait),
     /// `wait_for`
     WaitFor(WaitFor),
+    /// The next of `as_completed`
+    Next(Next),
+    /// `TaskGroup.__aenter__`
+    GroupEnter(Py<TaskGroup>),
+    /// `TaskGroup.__aexit__`
+    GroupExit(GroupExit),
     /// `Timeout.__aenter__`
     TimeoutEnter(Py<Timeout>),
     /// `Timeout.__aexit__`, and what the body raised
@@ -52,6 +61,12 @@ impl Body {
             Self::Sleep(sleep) => sleep.step(py, thrown),
             Self::Wait(wait) => wait.step(py, thrown),
             Self::WaitFor(wait_for) => wait_for.step(py, thrown),
+            Self::Next(next) => next.step(py, thrown),
+            Self::GroupEnter(group) => match TaskGroup::enter(group.bind(py)) {
+                Ok(()) => Stepped::Return(group.into_any()),
+                Err(error) => Stepped::Raise(error),
+            },
+            Self::GroupExit(exit) => exit.step(py, thrown),
             Self::TimeoutEnter(timeout) => match Timeout::enter(timeout.bind(py)) {
                 Ok(()) => Stepped::Return(timeout.into_any()),
                 Err(error) => Stepped::Raise(error),
@@ -75,7 +90,11 @@ impl Body {
             Self::Wait(wait) => wait.awaited(py),
             Self::WaitFor(wait_for) => wait_for.awaited(py),
             Self::Sync(step) => step.awaited(py),
-            Self::TimeoutEnter(_) | Self::TimeoutExit(..) | Self::Done => None,
+            Self::Next(next) => next.awaited(py),
+            Self::GroupExit(exit) => exit.awaited(py),
+            Self::GroupEnter(_) | Self::TimeoutEnter(_) | Self::TimeoutExit(..) | Self::Done => {
+                None
+            }
         }
     }
 
@@ -85,6 +104,9 @@ impl Body {
             Self::Sleep(sleep) => sleep.traverse(visit),
             Self::Wait(wait) => wait.traverse(visit),
             Self::WaitFor(wait_for) => wait_for.traverse(visit),
+            Self::Next(next) => next.traverse(visit),
+            Self::GroupEnter(group) => visit.call(group),
+            Self::GroupExit(exit) => exit.traverse(visit),
             Self::TimeoutEnter(timeout) => visit.call(timeout),
             Self::TimeoutExit(timeout, raised) => {
                 visit.call(timeout)?;
@@ -105,6 +127,14 @@ pub enum Kind {
     Wait,
     /// `asyncio.wait_for`
     WaitFor,
+    /// `_wait_for_one` of `as_completed`
+    WaitForOne,
+    /// `__anext__` of `as_completed`, since 3.13
+    NextCompleted,
+    /// `asyncio.TaskGroup.__aenter__`
+    GroupEnter,
+    /// `asyncio.TaskGroup.__aexit__`
+    GroupExit,
     /// `asyncio.Timeout.__aenter__`
     TimeoutEnter,
     /// `asyncio.Timeout.__aexit__`
@@ -120,6 +150,10 @@ impl Kind {
             Self::Sleep => "sleep",
             Self::Wait => "wait",
             Self::WaitFor => "wait_for",
+            Self::WaitForOne => "_AsCompletedIterator._wait_for_one",
+            Self::NextCompleted => "_AsCompletedIterator.__anext__",
+            Self::GroupEnter => "TaskGroup.__aenter__",
+            Self::GroupExit => "TaskGroup.__aexit__",
             Self::TimeoutEnter => "Timeout.__aenter__",
             Self::TimeoutExit => "Timeout.__aexit__",
             Self::Method(method) => method.qualname(),
@@ -129,9 +163,14 @@ impl Kind {
     /// How many arguments the function needs, `self` among them.
     fn parameters(self) -> usize {
         match self {
-            Self::Sleep | Self::Wait | Self::TimeoutEnter => 1,
+            Self::Sleep
+            | Self::Wait
+            | Self::WaitForOne
+            | Self::NextCompleted
+            | Self::GroupEnter
+            | Self::TimeoutEnter => 1,
             Self::WaitFor => 2,
-            Self::TimeoutExit => 4,
+            Self::GroupExit | Self::TimeoutExit => 4,
             Self::Method(method) => method.parameters(),
         }
     }

@@ -148,7 +148,14 @@ impl CoroutineFunction {
                 let (future, timeout) = (future.to_owned().unbind(), timeout.to_owned().unbind());
                 Body::WaitFor(WaitFor::Created(future, timeout))
             }
-            Kind::TimeoutEnter | Kind::TimeoutExit => return Ok(None), // methods
+            Kind::WaitForOne
+            | Kind::NextCompleted
+            | Kind::GroupEnter
+            | Kind::GroupExit
+            | Kind::TimeoutEnter
+            | Kind::TimeoutExit => {
+                return Ok(None); // methods
+            }
             Kind::Method(method) => {
                 let step = match method {
                     Method::QueuePut | Method::ConditionWaitFor => {

@@ -10,6 +10,7 @@
 
 pub mod alarm;
 pub mod any_future;
+pub mod as_completed;
 pub mod body;
 pub mod coroutine;
 pub mod delegate;
@@ -20,14 +21,20 @@ pub mod observer;
 pub mod running;
 pub mod shield;
 pub mod sleep;
+pub mod task_group;
+pub mod task_group_exit;
 pub mod timeout;
 pub mod wait;
 pub mod wait_for;
+pub mod wrap_future;
 
 pub use alarm::{Alarm, AlarmBell};
+pub use as_completed::AsCompleted;
 pub use coroutine::Coroutine;
 pub use gather::GatheringFuture;
 pub use observer::{Observation, Observer};
 pub use shield::Shield;
+pub use task_group::TaskGroup;
 pub use timeout::Timeout;
 pub use wait::Countdown;
+pub use wrap_future::{Link, Submission};

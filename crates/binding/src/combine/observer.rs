@@ -6,9 +6,12 @@
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
+use super::as_completed::AsCompleted;
 use super::gather::GatheringFuture;
 use super::shield::Shield;
+use super::task_group::TaskGroup;
 use super::wait::Countdown;
+use super::wrap_future::Link;
 
 macro_rules! observers {
     ($($(#[$doc:meta])* $name:ident($class:ty) => $notify:expr, $qualname:literal;)*) => {
@@ -66,6 +69,14 @@ observers! {
     Gather(GatheringFuture) => GatheringFuture::child_done, "gather.<locals>._done_callback";
     /// A `wait`, or what waits for a cancelled future to end.
     Wait(Countdown) => Countdown::completed, "_wait.<locals>._on_completion";
+    /// An `as_completed`, of one of its futures.
+    Completed(AsCompleted) => AsCompleted::completed, "_AsCompletedIterator._handle_completion";
+    /// A wrapped future, that may have been cancelled.
+    LinkCancel(Link) => |link, _| link.get().check_cancel(link.py()), "_chain_future.<locals>._call_check_cancel";
+    /// A wrapped future, of the one inside.
+    LinkCopy(Link) => |link, _| link.get().copy(link.py()), "_chain_future.<locals>._set_state";
+    /// A task group, of one of its tasks.
+    Group(TaskGroup) => TaskGroup::task_done, "TaskGroup._on_task_done";
     /// A `shield`, of what it shields.
     ShieldInner(Shield) => |shield, inner| shield.get().inner_done(inner), "shield.<locals>._inner_done_callback";
     /// A `shield`, of the future that its caller awaits.

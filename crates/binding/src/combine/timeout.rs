@@ -4,7 +4,7 @@ use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTimeoutError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyFloat;
+use pyo3::types::{PyDict, PyFloat, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 use riata_engine::clock::monotonic;
 
@@ -280,10 +280,15 @@ fn insert_timeout_error(
 
 #[pymethods]
 impl Timeout {
-    /// A timeout for the time `when`, in seconds on the loop's clock; None for never.
     #[new]
-    fn new(when: Option<Py<PyAny>>) -> Self {
-        Self::until(when)
+    #[pyo3(signature = (*_args, **_options), text_signature = "(when)")]
+    fn new(_args: &Bound<'_, PyTuple>, _options: Option<&Bound<'_, PyDict>>) -> Self {
+        Self::until(None)
+    }
+
+    /// A timeout for the time `when`, in seconds on the loop's clock; None for never.
+    fn __init__(&self, py: Python<'_>, when: Option<Py<PyAny>>) {
+        self.when.set(py, when);
     }
 
     /// asyncio.Timeout: so that `isinstance` holds for code that knows only asyncio's.

@@ -83,6 +83,7 @@ pub struct Stats {
 #[derive(Clone, Copy, Default)]
 pub struct Overrides {
     call_soon: bool,
+    call_soon_threadsafe: bool,
     call_at: bool,
     call_later: bool,
     create_future: bool,
@@ -154,6 +155,11 @@ impl EventLoop {
     #[inline(always)]
     pub fn overrides_call_soon(&self, py: Python<'_>) -> bool {
         self.overrides.get(py).call_soon
+    }
+
+    /// Whether `call_soon_threadsafe` is overridden.
+    pub fn overrides_call_soon_threadsafe(&self, py: Python<'_>) -> bool {
+        self.overrides.get(py).call_soon_threadsafe
     }
 
     /// Whether a timer may be started without a handle: nothing that asyncio would call is overridden, and debug mode
@@ -277,6 +283,7 @@ impl EventLoop {
         };
         let overrides = Overrides {
             call_soon: overridden("call_soon")?,
+            call_soon_threadsafe: overridden("call_soon_threadsafe")?,
             call_at: overridden("call_at")?,
             call_later: overridden("call_later")?,
             create_future: overridden("create_future")?,
@@ -379,7 +386,7 @@ impl EventLoop {
     }
 
     /// Return True if the event loop was closed.
-    fn is_closed(&self, py: Python<'_>) -> bool {
+    pub fn is_closed(&self, py: Python<'_>) -> bool {
         self.closed.get(py)
     }
 
@@ -514,8 +521,9 @@ impl EventLoop {
 }
 
 /// The methods that have shortcuts.
-const OVERRIDABLE: [&str; 6] = [
+const OVERRIDABLE: [&str; 7] = [
     "call_soon",
+    "call_soon_threadsafe",
     "call_at",
     "call_later",
     "create_future",

@@ -96,6 +96,7 @@ enum Caller {
 pub struct CallSoon;
 
 impl FastMethod for CallSoon {
+    type Class = EventLoop;
     const NAME: &'static str = "call_soon";
     const C_NAME: &'static CStr = c"call_soon";
     const DOC: &'static CStr = c"call_soon($self, callback, *args, context=None)\n--\n\n\
@@ -127,6 +128,7 @@ impl FastMethod for CallSoon {
 pub struct CallSoonThreadsafe;
 
 impl FastMethod for CallSoonThreadsafe {
+    type Class = EventLoop;
     const NAME: &'static str = "call_soon_threadsafe";
     const C_NAME: &'static CStr = c"call_soon_threadsafe";
     const DOC: &'static CStr =
@@ -168,6 +170,7 @@ impl FastMethod for CallSoonThreadsafe {
 pub struct CallLater;
 
 impl FastMethod for CallLater {
+    type Class = EventLoop;
     const NAME: &'static str = "call_later";
     const C_NAME: &'static CStr = c"call_later";
     const DOC: &'static CStr = c"call_later($self, delay, callback, *args, context=None)\n--\n\n\
@@ -216,6 +219,7 @@ impl FastMethod for CallLater {
 pub struct CallAt;
 
 impl FastMethod for CallAt {
+    type Class = EventLoop;
     const NAME: &'static str = "call_at";
     const C_NAME: &'static CStr = c"call_at";
     const DOC: &'static CStr = c"call_at($self, when, callback, *args, context=None)\n--\n\n\

@@ -68,6 +68,7 @@ impl EventLoop {
 pub struct CreateTask;
 
 impl FastMethod for CreateTask {
+    type Class = EventLoop;
     const NAME: &'static str = "create_task";
     const C_NAME: &'static CStr = c"create_task";
     const DOC: &'static CStr = c"create_task($self, coro, **options)\n--\n\n\

@@ -104,7 +104,9 @@ conformance-one: build ## the same under PYTHON only
 .PHONY: bench
 bench: build $(VENV)/bench ## how fast riata is beside asyncio and uvloop
 	cargo build --quiet --release --locked -p riata-engine --example echo_load
-	$(BIN)/python -m benches --load $(CARGO_TARGET_DIR)/release/examples/echo_load $(ARGS)
+	cargo build --quiet --release --locked --manifest-path benches/tls/Cargo.toml --target-dir $(CARGO_TARGET_DIR)/benches
+	$(BIN)/python -m benches --load $(CARGO_TARGET_DIR)/release/examples/echo_load \
+	    --tls-load $(CARGO_TARGET_DIR)/benches/release/tls_load $(ARGS)
 
 .PHONY: bench-rust
 bench-rust: ## how fast the Rust door is beside tokio, smol and monoio; ARGS=--quick is short

@@ -107,7 +107,7 @@ pub struct EventLoop {
     /// TLS connections that have something to encrypt.
     pub(crate) encrypters: GilCell<VecDeque<Py<TlsProtocol>>>,
     /// Memory that Python's `ssl` reads from and writes to; taken out while it is in use.
-    pub(crate) window: GilCell<Option<Py<Window>>>,
+    pub(crate) windows: GilCell<Vec<Py<Window>>>,
     /// Where reads are received.
     pub(crate) scratch: GilCell<Scratch>,
     /// Room for what a poll reports; taken out while it is in use.
@@ -315,7 +315,7 @@ impl EventLoop {
         let writers = (self.writers.take(py), self.encrypters.take(py));
         self.idle.set(py, VecDeque::new());
         drop((ready, timers, watchers, writers, kernel));
-        self.window.set(py, None);
+        self.windows.set(py, Vec::new());
         self.task_factory.set(py, None);
         self.current_handle.set(py, None);
     }
@@ -346,7 +346,7 @@ impl EventLoop {
             writers: GilCell::default(),
             unsent: GilCell::default(),
             encrypters: GilCell::default(),
-            window: GilCell::default(),
+            windows: GilCell::default(),
             scratch: GilCell::default(),
             events: GilCell::new(Some(Events::with_capacity(256))),
             concerned: GilCell::default(),

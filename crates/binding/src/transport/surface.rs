@@ -35,17 +35,20 @@ impl StreamTransport {
         }
     }
 
-    /// Writes `bytes`, which are not empty.
+    /// Writes `chunks`, none of them empty.
     ///
     /// # Errors
     /// RuntimeError after write_eof() and during sendfile; SystemExit and KeyboardInterrupt that the protocol raised.
-    pub(super) fn write_bytes(slf: &Bound<'_, Self>, bytes: Bound<'_, PyBytes>) -> PyResult<()> {
+    pub(super) fn write_chunks(
+        slf: &Bound<'_, Self>,
+        chunks: Vec<Bound<'_, PyBytes>>,
+    ) -> PyResult<()> {
         slf.get().check_write(
             slf.py(),
             "Cannot call write() after write_eof()",
             "unable to write; sendfile is in progress",
         )?;
-        Self::enqueue(slf, [Chunk::new(bytes)])
+        Self::enqueue(slf, chunks.into_iter().map(Chunk::new))
     }
 
     fn log(slf: &Bound<'_, Self>, text: &str) -> PyResult<()> {

@@ -1,6 +1,6 @@
 //! Memory of ours that Python's `ssl` reads from and writes to: a part of it at a time, as a buffer.
 //!
-//! A loop keeps one. Who uses it takes it out and puts it back: whoever comes meanwhile (a callback of `ssl` can run
+//! A loop keeps two. Who uses one takes it out and puts it back: whoever comes meanwhile (a callback of `ssl` can run
 //! anything) gets a new one.
 
 #![allow(unsafe_code)]
@@ -19,6 +19,9 @@ use crate::event_loop::EventLoop;
 
 /// How much a window holds, in bytes: as much as is received at once, asyncio's `max_size`.
 pub const WINDOW_SIZE: usize = 256 * 1024;
+
+/// How many windows a loop keeps: what has arrived is in one, and is decrypted into the other.
+const KEPT: usize = 2;
 
 /// Memory with a part that shows: an object with Python's buffer protocol.
 #[pyclass(frozen, name = "Window", module = "riata._native")]
@@ -106,12 +109,12 @@ impl Window {
 }
 
 impl EventLoop {
-    /// The loop's window, or a new one while that is in use.
+    /// A window of the loop's, or a new one while they are in use.
     ///
     /// # Errors
     /// MemoryError.
     pub fn take_window<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Window>> {
-        match self.window.take(py) {
+        match self.windows.with(py, Vec::pop) {
             Some(window) => Ok(window.into_bound(py)),
             None => Window::create(py),
         }
@@ -120,6 +123,13 @@ impl EventLoop {
     /// Gives a window back.
     pub fn put_window(&self, window: Bound<'_, Window>) {
         let py = window.py();
-        self.window.set(py, Some(window.unbind()));
+        let left = self.windows.with(py, |windows| {
+            if windows.len() < KEPT {
+                windows.push(window.unbind());
+                return None;
+            }
+            Some(window)
+        });
+        drop(left);
     }
 }

@@ -29,28 +29,50 @@ impl TlsRecords {
     }
 
     /// Takes the next bytes of the stream.
-    pub fn feed(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() && !self.unknown {
-            if self.partial < HEADER {
-                let taken = bytes.len().min(HEADER - self.partial);
-                self.header[self.partial..self.partial + taken].copy_from_slice(&bytes[..taken]);
-                self.partial += taken;
-                bytes = &bytes[taken..];
-                if self.partial < HEADER {
-                    return;
-                }
-                let [kind, major, _, high, low] = self.header;
-                let body = usize::from(u16::from_be_bytes([high, low]));
-                self.unknown = !(20..=24).contains(&kind) || major != 3 || body > LARGEST;
-                self.length = HEADER + body;
-            }
-            let taken = bytes.len().min(self.length.saturating_sub(self.partial));
-            self.partial += taken;
-            bytes = &bytes[taken..];
-            if self.partial == self.length {
-                (self.partial, self.length) = (0, 0);
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.feed_records(bytes, usize::MAX);
+    }
+
+    /// Takes the next bytes of the stream, up to the end of the record with which there are at least `enough` of them, or
+    /// all. How many it took.
+    pub fn feed_records(&mut self, bytes: &[u8], enough: usize) -> usize {
+        let mut fed = 0;
+        while fed < bytes.len() {
+            fed += self.feed_record(&bytes[fed..]);
+            if fed >= enough {
+                break;
             }
         }
+        fed
+    }
+
+    /// Takes bytes up to the end of one record, or all. How many it took.
+    fn feed_record(&mut self, bytes: &[u8]) -> usize {
+        if self.unknown {
+            return bytes.len();
+        }
+        let mut fed = 0;
+        if self.partial < HEADER {
+            fed = bytes.len().min(HEADER - self.partial);
+            self.header[self.partial..self.partial + fed].copy_from_slice(&bytes[..fed]);
+            self.partial += fed;
+            if self.partial < HEADER {
+                return fed;
+            }
+            let [kind, major, _, high, low] = self.header;
+            let body = usize::from(u16::from_be_bytes([high, low]));
+            self.length = HEADER + body;
+            self.unknown = !(20..=24).contains(&kind) || major != 3 || body > LARGEST;
+            if self.unknown {
+                return bytes.len();
+            }
+        }
+        let taken = (bytes.len() - fed).min(self.length - self.partial);
+        self.partial += taken;
+        if self.partial == self.length {
+            (self.partial, self.length) = (0, 0);
+        }
+        fed + taken
     }
 
     /// Whether a record has come whole that ends within the last `unread` bytes, as far as can be told: of a stream that
@@ -101,6 +123,18 @@ mod tests {
             records.feed(bytes);
             assert!(records.whole_among(0));
         }
+    }
+
+    #[test]
+    fn records_are_taken_until_there_is_enough() {
+        let bytes = [record(3), record(3), record(30), record(3)].concat();
+        let mut records = TlsRecords::new();
+        assert_eq!(records.feed_records(&bytes, 1), 8);
+        assert_eq!(records.feed_records(&bytes[8..], 9), 8 + 35);
+        assert_eq!(records.feed_records(&bytes[51..54], 100), 3);
+        assert!(!records.whole_among(3));
+        assert_eq!(records.feed_records(&bytes[54..], 1), 5);
+        assert!(records.whole_among(1));
     }
 
     proptest! {

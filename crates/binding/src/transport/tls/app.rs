@@ -10,6 +10,7 @@ use super::objects::objects;
 use super::protocol::{TlsProtocol, kibibytes};
 use crate::cell::GilCell;
 use crate::event_loop::EventLoop;
+use crate::imports::imports;
 use crate::interop;
 use crate::transport::surface::{bytes_of, limit};
 
@@ -81,13 +82,16 @@ impl TlsTransport {
         drop(protocol);
     }
 
-    /// Writes `data`, which is not empty.
+    /// Writes `chunks`, none of them empty.
     ///
     /// # Errors
     /// SystemExit and KeyboardInterrupt that a protocol raised.
-    pub(super) fn write_bytes(slf: &Bound<'_, Self>, data: Bound<'_, PyBytes>) -> PyResult<()> {
+    pub(super) fn write_chunks(
+        slf: &Bound<'_, Self>,
+        chunks: Vec<Bound<'_, PyBytes>>,
+    ) -> PyResult<()> {
         match slf.get().below(slf.py()) {
-            Some(below) => TlsProtocol::write(&below, [data.unbind()]),
+            Some(below) => TlsProtocol::write(&below, chunks.into_iter().map(Bound::unbind)),
             None => Ok(()),
         }
     }
@@ -112,9 +116,8 @@ impl TlsTransport {
         }
         let text = "unclosed transport <asyncio._SSLProtocolTransport object>";
         let category = py.get_type::<PyResourceWarning>();
-        py.import(intern!(py, "warnings"))?
-            .call_method1(intern!(py, "warn"), (text, category))
-            .map(drop)
+        let warn = imports(py)?.warn.bind(py);
+        warn.call1((text, category)).map(drop)
     }
 }
 

@@ -58,19 +58,26 @@ impl Lower {
         }
     }
 
-    /// Writes `data`, which is not empty.
+    /// Writes `chunks`, none of them empty.
     ///
     /// # Errors
     /// What its `write` raises.
-    pub fn write(&self, data: Bound<'_, PyBytes>) -> PyResult<()> {
-        let py = data.py();
+    pub fn write(&self, py: Python<'_>, chunks: Vec<Bound<'_, PyBytes>>) -> PyResult<()> {
         match self {
-            Self::Stream(stream) => StreamTransport::write_bytes(stream.bind(py), data),
-            Self::Tls(tls) => TlsTransport::write_bytes(tls.bind(py), data),
-            Self::Other(other) => other
-                .bind(py)
-                .call_method1(intern!(py, "write"), (data,))
-                .map(drop),
+            Self::Stream(stream) => StreamTransport::write_chunks(stream.bind(py), chunks),
+            Self::Tls(tls) => TlsTransport::write_chunks(tls.bind(py), chunks),
+            Self::Other(other) => {
+                let joined = match <[_; 1]>::try_from(chunks) {
+                    Ok([only]) => only.into_any(),
+                    Err(chunks) => {
+                        PyBytes::new(py, b"").call_method1(intern!(py, "join"), (chunks,))?
+                    }
+                };
+                other
+                    .bind(py)
+                    .call_method1(intern!(py, "write"), (joined,))
+                    .map(drop)
+            }
         }
     }
 

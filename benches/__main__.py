@@ -12,12 +12,12 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
+from statistics import geometric_mean, median
 
 from rich.console import Console
 from rich.table import Table
 
-from benches.loops import NAMES
+from benches.loops import NAMES, OURS
 from benches.micro import CASES
 
 ROOT = Path(__file__).parent.parent
@@ -90,17 +90,24 @@ def main() -> None:
         messages = max(2000, options.count // (1 + size // 4096))
         cases[f"TLS echo, 64 x {size // 1024} KiB"] = echo(options.tls_load, 64, size, messages, certificate)
 
-    table = Table("CPU µs each", *NAMES, "uvloop / riata", "asyncio / riata")
+    table = Table("CPU µs each", *NAMES, *(f"uvloop / {name}" for name in OURS))
+    means: dict[str, list[float]] = {name: [] for name in OURS}
     for case, measure in cases.items():
         if options.only not in case:
             continue
         rounds = [{loop: measure(loop) for loop in NAMES} for _ in range(options.rounds)]
         cells = [f"{median(round[loop] for round in rounds):.3f}" for loop in NAMES]
-        for other in ("uvloop", "asyncio"):
-            ratios = sorted(round[other] / round["riata"] for round in rounds)
+        for name in OURS:
+            ratios = sorted(round["uvloop"] / round[name] for round in rounds)
             cells.append(f"{median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+            if case in CASES:
+                means[name].append(median(ratios))
         table.add_row(case, *cells)
-    Console(width=110).print(table)
+    if all(means.values()):
+        table.add_row(
+            "geometric mean, without echo", *[""] * len(NAMES), *(f"{geometric_mean(means[n]):.2f}" for n in OURS)
+        )
+    Console(width=130).print(table)
     folder.cleanup()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    """The loop factory called `name`: asyncio, uvloop or riata."""
+    """The loop factory called `name`: asyncio, uvloop, riata or installed, which is riata with its building blocks."""
     if name == "asyncio":
         return asyncio.new_event_loop
     if name == "uvloop":
@@ -16,7 +16,10 @@ def factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
         return uvloop.new_event_loop
     import riata
 
+    if name == "installed":
+        riata.install()
     return riata.new_event_loop
 
 
-NAMES = ("asyncio", "uvloop", "riata")
+OURS = ("riata", "installed")
+NAMES = ("asyncio", "uvloop", *OURS)

@@ -73,6 +73,12 @@ fn options(arguments: &[String]) -> Result<Options> {
 fn compare(options: &Options) -> Result<()> {
     let mut report = Report::default();
     for row in PLAN.iter().filter(|row| row.name.contains(&options.only)) {
+        if row.kind == Kind::Hello
+            && let Some(missing) = server::what_is_missing()
+        {
+            eprintln!("{} is left out: {missing}", row.name);
+            continue;
+        }
         let loops = if row.is_for_all(options.is_quick) {
             &LOOPS[..]
         } else {
@@ -96,6 +102,7 @@ fn measure(name: &str, row: &Row, is_quick: bool) -> Result<f64> {
     match row.kind {
         Kind::Echo => server::echo(name, row.size, count),
         Kind::IdleConnection => server::idle_connection(name, row.size),
+        Kind::Hello => server::hello(name, row.size, count),
         Kind::Time | Kind::Bytes => {
             let mut command = Command::new(std::env::current_exe()?);
             command.args(["--child", name, row.case]);
@@ -111,7 +118,7 @@ fn measure(name: &str, row: &Row, is_quick: bool) -> Result<f64> {
     }
 }
 
-/// What the process of one measurement does: `LOOP CASE SIZE COUNT`, or `LOOP echo BUFFER`.
+/// What the process of one measurement does: `LOOP CASE SIZE COUNT`, `LOOP echo BUFFER` or `LOOP hello`.
 fn child(arguments: &[String]) -> Result<()> {
     let [name, case, numbers @ ..] = arguments else {
         return Err("which loop, and which case?".into());
@@ -127,7 +134,8 @@ fn child(arguments: &[String]) -> Result<()> {
 
 fn one<L: Loop>(case: &str, numbers: &[String]) -> Result<()> {
     match numbers {
-        [buffer] if case == "echo" => Ok(server::serve::<L>(buffer.parse()?)?),
+        [] if case == "hello" => Ok(server::serve::<L>(None)?),
+        [buffer] if case == "echo" => Ok(server::serve::<L>(Some(buffer.parse()?))?),
         [size, count] => {
             let amount = Amount {
                 size: size.parse()?,

@@ -11,6 +11,8 @@ pub enum Kind {
     Echo,
     /// Bytes of an echo server.
     IdleConnection,
+    /// CPU nanoseconds of a web server, a request.
+    Hello,
 }
 
 /// One row of a table.
@@ -30,9 +32,10 @@ pub struct Row {
 }
 
 impl Row {
-    /// How often the thing is done.
+    /// How often the thing is done; for how many seconds, where a load says how often.
     pub fn count(&self, is_quick: bool) -> usize {
         match is_quick {
+            true if self.kind == Kind::Hello => 1,
             true => (self.count / 10).max(self.size),
             false => self.count,
         }
@@ -47,7 +50,7 @@ impl Row {
     pub fn rounds(&self, rounds: usize) -> usize {
         match self.kind {
             Kind::Echo if self.size > 1_000 => rounds.div_ceil(3),
-            Kind::Time | Kind::Echo => rounds,
+            Kind::Time | Kind::Echo | Kind::Hello => rounds,
             Kind::Bytes | Kind::IdleConnection => rounds.min(3),
         }
     }
@@ -100,6 +103,10 @@ pub const PLAN: &[Row] = &[
     echo("echo, 1 connection", 1, 50_000),
     echo("echo, 64 connections", 64, 200_000),
     echo("echo, 1,000 connections", 1_000, 200_000),
+    Row {
+        kind: Kind::Hello,
+        ..speed("hyper hello, 64 connections", "hello", 64, 3)
+    },
     bytes("bytes a task", "task bytes", Kind::Bytes, 100_000),
     bytes(
         "bytes a sleeping task",

@@ -1,6 +1,6 @@
 //! An echo server in a process of its own, and what is asked of it.
 //!
-//! It prints its port; for each line on its standard input it answers with the CPU nanoseconds
+//! It, or a web server in its place, prints its port; for each line on its standard input it answers with the CPU nanoseconds
 //! it has used and the bytes it takes; it ends with its input.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -17,8 +17,8 @@ const BUFFER: usize = 16 * 1024;
 /// So that the buffer's size, which is the program's choice, does not hide the loop's share.
 const SMALL_BUFFER: usize = 64;
 
-/// Serves until standard input ends.
-pub fn serve<L: Loop>(buffer: usize) -> io::Result<()> {
+/// Serves until standard input ends: an echo, or a web server where there is no buffer's size.
+pub fn serve<L: Loop>(buffer: Option<usize>) -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     // The standard library listens with 128 only; the second call changes that.
     rustix::net::listen(&listener, 4096)?;
@@ -32,7 +32,10 @@ pub fn serve<L: Loop>(buffer: usize) -> io::Result<()> {
         }
         std::process::exit(0)
     });
-    L::run(L::echo(listener, buffer))?
+    match buffer {
+        Some(buffer) => L::run(L::echo(listener, buffer))?,
+        None => L::run(L::hello(listener))?,
+    }
 }
 
 struct Server {
@@ -43,9 +46,11 @@ struct Server {
 }
 
 impl Server {
-    fn start(name: &str, buffer: usize) -> Result<Self> {
+    fn start(name: &str, buffer: Option<usize>) -> Result<Self> {
+        let case = if buffer.is_some() { "echo" } else { "hello" };
         let mut process = Command::new(std::env::current_exe()?)
-            .args(["--child", name, "echo", &buffer.to_string()])
+            .args(["--child", name, case])
+            .args(buffer.map(|buffer| buffer.to_string()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -93,7 +98,7 @@ impl Drop for Server {
 
 /// The server's CPU nanoseconds for a message of 1 KiB, without connecting.
 pub fn echo(name: &str, connections: usize, messages: usize) -> Result<f64> {
-    let mut server = Server::start(name, BUFFER)?;
+    let mut server = Server::start(name, Some(BUFFER))?;
     let load = std::env::current_exe()?.with_file_name("echo_load");
     let mut run = |messages: usize| -> Result<f64> {
         let (before, _) = server.ask()?;
@@ -113,9 +118,39 @@ pub fn echo(name: &str, connections: usize, messages: usize) -> Result<f64> {
     Ok((run(connections + messages)? - connecting) / messages as f64)
 }
 
+/// Why a web server cannot be measured here, if so.
+pub fn what_is_missing() -> Option<&'static str> {
+    match Command::new("wrk").arg("--version").output() {
+        Ok(_) => None,
+        Err(_) => Some("there is no wrk on PATH (on Debian: apt install wrk)"),
+    }
+}
+
+/// The server's CPU nanoseconds for a request of `wrk`, once its connections are warm.
+pub fn hello(name: &str, connections: usize, seconds: usize) -> Result<f64> {
+    let mut server = Server::start(name, None)?;
+    let url = format!("http://{}/", server.address);
+    let mut run = |seconds: usize| -> Result<f64> {
+        let (before, _) = server.ask()?;
+        let load = Command::new("wrk")
+            .args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s")])
+            .arg(&url)
+            .output()?;
+        let said = String::from_utf8_lossy(&load.stdout).into_owned();
+        let line = said.lines().find(|line| line.contains(" requests in "));
+        let count = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+        match count {
+            Some(count) if !said.contains("Non-2xx") => Ok((server.ask()?.0 - before) / count),
+            _ => Err(format!("wrk for {name}: {said}").into()),
+        }
+    };
+    run(1)?;
+    run(seconds)
+}
+
 /// Bytes that an idle connection takes in the server, beside the kernel's.
 pub fn idle_connection(name: &str, connections: usize) -> Result<f64> {
-    let mut server = Server::start(name, SMALL_BUFFER)?;
+    let mut server = Server::start(name, Some(SMALL_BUFFER))?;
     let _first = server.connect(10)?;
     let (_, before) = server.ask()?;
     let _connections = server.connect(connections)?;

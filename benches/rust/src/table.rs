@@ -39,6 +39,39 @@ impl Report {
         (table.row_count() > 0).then_some(table)
     }
 
+    /// What grows with how many there are, and by how much since the first of its case.
+    fn growth(&self) -> Option<Table> {
+        let mut table = Table::new();
+        table.load_style(ASCII_MARKDOWN);
+        let [ours, other, ..] = LOOPS;
+        table.set_header([
+            String::from("CPU ns each, as they grow"),
+            ours.into(),
+            other.into(),
+            format!("{other} / {ours}"),
+            format!("{ours} grows"),
+            format!("{other} grows"),
+        ]);
+        let rows = || self.rows.iter().filter(|(row, _)| row.is_growth);
+        for (row, readings) in rows() {
+            let first = rows().find(|(it, _)| it.case == row.case)?;
+            let [ours, other] = [0, 1].map(|index| median(&readings[index]));
+            let grown = |index: usize| median(&readings[index]) / median(&first.1[index]);
+            table.add_row([
+                String::from(row.name),
+                format!("{ours:.1}"),
+                format!("{other:.1}"),
+                cells(readings).swap_remove(LOOPS.len()),
+                format!("{:.2}", grown(0)),
+                format!("{:.2}", grown(1)),
+            ]);
+        }
+        for column in table.column_iter_mut().skip(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        (table.row_count() > 0).then_some(table)
+    }
+
     /// The geometric mean of tokio's medians over riata's, over what must be faster.
     fn mean(&self) -> Option<f64> {
         let logarithms: Vec<f64> = self
@@ -55,7 +88,7 @@ impl Report {
 }
 
 fn is_speed(row: &Row) -> bool {
-    !row.is_growth && matches!(row.kind, Kind::Time | Kind::Echo)
+    !row.is_growth && matches!(row.kind, Kind::Time | Kind::Echo | Kind::Hello)
 }
 
 fn is_bytes(row: &Row) -> bool {
@@ -73,7 +106,7 @@ impl fmt::Display for Report {
         if let Some(table) = self.table("bytes each", is_bytes) {
             writeln!(f, "{table}\n")?;
         }
-        if let Some(table) = self.table("CPU ns each, as they grow", |row| row.is_growth) {
+        if let Some(table) = self.growth() {
             writeln!(f, "{table}")?;
         }
         Ok(())

@@ -5,11 +5,18 @@ mod riata;
 mod smol;
 mod tokio;
 
+use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Response;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
 
 pub use self::monoio::Monoio;
 pub use self::riata::Riata;
@@ -60,6 +67,20 @@ pub trait Loop: 'static {
     /// Echoes whatever comes on connections to `listener`, for ever; each connection is a task
     /// with a buffer of so many bytes.
     fn echo(listener: TcpListener, buffer: usize) -> impl Future<Output = io::Result<()>>;
+    /// Answers requests on connections to `listener` by hyper, for ever.
+    fn hello(listener: TcpListener) -> impl Future<Output = io::Result<()>>;
+}
+
+/// What hyper does with one connection, whose ever it is.
+async fn serve_hello(stream: impl hyper::rt::Read + hyper::rt::Write + Unpin) {
+    let service = service_fn(async |_| {
+        let body = Full::new(Bytes::from_static(b"Hello, world!"));
+        Ok::<_, Infallible>(Response::new(body))
+    });
+    // It fails only where the peer has gone.
+    let _ = http1::Builder::new()
+        .serve_connection(stream, service)
+        .await;
 }
 
 /// Gives others a turn, where the loop has no such thing itself.

@@ -8,11 +8,13 @@ use std::time::Duration;
 use async_channel::{Receiver, Sender};
 use async_lock::Mutex;
 use monoio::buf::IoBufMut;
+use monoio::io::IntoPollIo;
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 use monoio::net::TcpStream;
 use monoio::{FusionDriver, RuntimeBuilder};
+use monoio_compat::hyper::MonoioIo;
 
-use super::{Loop, YieldNow};
+use super::{Loop, YieldNow, serve_hello};
 
 /// A loop of completions.
 pub struct Monoio;
@@ -101,6 +103,16 @@ impl Loop for Monoio {
             Self::detach(async move {
                 let _ = answer(stream, buffer).await; // the peer has gone
             });
+        }
+    }
+
+    async fn hello(listener: TcpListener) -> io::Result<()> {
+        listener.set_nonblocking(true)?;
+        let listener = monoio::net::TcpListener::from_std(listener)?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            Self::detach(serve_hello(MonoioIo::new(stream.into_poll_io()?)));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use riata::net::TcpStream;
 
-use super::Loop;
+use super::{Loop, serve_hello};
 
 /// The loop that all this is about.
 pub struct Riata;
@@ -96,6 +96,15 @@ impl Loop for Riata {
             Self::detach(async move {
                 let _ = answer(stream, buffer).await; // the peer has gone
             });
+        }
+    }
+
+    async fn hello(listener: TcpListener) -> io::Result<()> {
+        let listener = riata::net::TcpListener::from_std(listener)?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            Self::detach(serve_hello(stream));
         }
     }
 }

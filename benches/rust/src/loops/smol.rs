@@ -9,8 +9,9 @@ use async_executor::LocalExecutor;
 use async_io::{Async, Timer};
 use async_lock::Mutex;
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
+use smol_hyper::rt::FuturesIo;
 
-use super::Loop;
+use super::{Loop, serve_hello};
 
 thread_local! {
     static EXECUTOR: &'static LocalExecutor<'static> = Box::leak(Box::new(LocalExecutor::new()));
@@ -100,6 +101,15 @@ impl Loop for Smol {
             Self::detach(async move {
                 let _ = answer(stream, buffer).await; // the peer has gone
             });
+        }
+    }
+
+    async fn hello(listener: TcpListener) -> io::Result<()> {
+        let listener = Async::new(listener)?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.get_ref().set_nodelay(true)?;
+            Self::detach(serve_hello(FuturesIo::new(stream)));
         }
     }
 }

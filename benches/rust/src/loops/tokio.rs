@@ -5,13 +5,14 @@ use std::io;
 use std::net::TcpListener;
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::spawn_local;
 
-use super::Loop;
+use super::{Loop, serve_hello};
 
 /// The one to be faster than.
 pub struct Tokio;
@@ -95,6 +96,16 @@ impl Loop for Tokio {
             Self::detach(async move {
                 let _ = answer(stream, buffer).await; // the peer has gone
             });
+        }
+    }
+
+    async fn hello(listener: TcpListener) -> io::Result<()> {
+        listener.set_nonblocking(true)?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            Self::detach(serve_hello(TokioIo::new(stream)));
         }
     }
 }

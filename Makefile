@@ -11,7 +11,7 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 
 # Goals that need no interpreter.
-ifneq ($(or $(filter-out help clean conformance bench-rust,$(MAKECMDGOALS)),$(if $(MAKECMDGOALS),,$(filter-out help,$(.DEFAULT_GOAL)))),)
+ifneq ($(or $(filter-out help clean conformance bench-rust test-loom valgrind,$(MAKECMDGOALS)),$(if $(MAKECMDGOALS),,$(filter-out help,$(.DEFAULT_GOAL)))),)
 ifeq ($(shell command -v cargo),)
 $(error Rust is missing: install it from https://rustup.rs, or your distribution's cargo, clippy and rustfmt)
 endif
@@ -77,8 +77,12 @@ test-rust: environment ## the Rust tests only
 test-loom: ## what crosses threads, under every interleaving that loom finds
 	@mkdir -p $(LOGS)
 	$(LOOM) test --locked --release -p riata-engine --test '*_loom' 2>&1 | tee $(LOGS)/loom.txt
-	$(LOOM) test --locked --release -p riata --test shot_loom 2>&1 | tee -a $(LOGS)/loom.txt
+	$(LOOM) test --locked --release -p riata --test '*_loom' 2>&1 | tee -a $(LOGS)/loom.txt
 	@grep -qE '^test result: ok\. [1-9]' $(LOGS)/loom.txt || { echo "no loom test ran" >&2; exit 1; }
+
+.PHONY: valgrind
+valgrind: ## the Rust door's tests under valgrind: no invalid access, no leak; ARGS= names tests, as cargo test does
+	crates/riata/tests/valgrind.sh $(ARGS)
 
 .PHONY: test-python
 test-python: build ## the Python tests only, CPython's own suite among them; ARGS= goes to pytest

@@ -92,7 +92,7 @@ def main() -> int:
     """Run the rounds and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="default: %(default)s")
-    parser.add_argument("--rust", type=Path, metavar="PROGRAM", help="crates/riata/examples/crawl.rs, built")
+    parser.add_argument("--rust", type=Path, metavar="PROGRAM", help="crates/riata/examples/crawl, built")
     parser.add_argument("options", nargs="*", metavar="OPTION", help="options of crawl.py, after --")
     asked = parser.parse_args()
     if asked.rounds < 1:

@@ -131,7 +131,7 @@ pub const PLAN: &[Row] = &[
     growth("timer, 100,000 pending", "timer", 100_000, 2_000_000),
     growth("lock, 10 waiting", "lock", 10, 1_000_000),
     growth("lock, 1,000 waiting", "lock", 1_000, 1_000_000),
-    growth("lock, 100,000 waiting", "lock", 100_000, 1_000_000),
+    growth("lock, 100,000 waiting", "lock", 100_000, 5_000_000),
     growth("waiter gives up, 10 waiting", "give up", 10, 2_000_000),
     growth(
         "waiter gives up, 1,000 waiting",

@@ -67,7 +67,7 @@ impl Handle {
     /// assert!(handle.is_closed());
     /// ```
     pub fn is_closed(&self) -> bool {
-        !registry::send_to_if(self, |_| ())
+        !registry::is_there(self)
     }
 
     /// Whether both are of one loop.
@@ -101,87 +101,38 @@ impl fmt::Debug for Handle {
     }
 }
 
-/// Every loop of the process, by its number, so that a waker on a foreign thread finds it.
-///
-/// A parcel is sent while the lock is held for reading, and a loop leaves the list under the
-/// lock for writing: what was sent before that is there when the loop empties its queue.
+/// The loops of the process, so that a waker on a foreign thread finds its own.
 pub(crate) mod registry {
-    use std::sync::{PoisonError, RwLock};
-
     use super::{Arc, Handle, Parcel};
     use crate::host::RemoteHost;
+    use crate::registry::Registry;
 
-    struct Entry {
-        serial: u64,
-        remote: Option<Arc<dyn RemoteHost>>,
-    }
-
-    static LOOPS: RwLock<Vec<Entry>> = RwLock::new(Vec::new());
+    static LOOPS: Registry<dyn RemoteHost> = Registry::new();
 
     pub(crate) fn add(remote: Arc<dyn RemoteHost>) -> Handle {
-        let mut loops = LOOPS.write().unwrap_or_else(PoisonError::into_inner);
-        let free = loops.iter().position(|entry| entry.remote.is_none());
-        let index = free.unwrap_or_else(|| {
-            loops.push(Entry {
-                serial: 0,
-                remote: None,
-            });
-            loops.len() - 1
-        });
-        let Ok(event_loop) = u16::try_from(index) else {
-            loops.pop();
-            drop(loops);
-            panic!("65,536 event loops at once");
-        };
-        let entry = &mut loops[index];
-        entry.serial += 1;
-        entry.remote = Some(remote);
-        Handle {
-            serial: entry.serial << 16 | u64::from(event_loop),
+        match LOOPS.add(remote) {
+            Some(serial) => Handle { serial },
+            None => panic!("65,536 event loops at once"),
         }
     }
 
     pub(crate) fn remove(handle: &Handle) {
-        let mut loops = LOOPS.write().unwrap_or_else(PoisonError::into_inner);
-        let remote = loops[usize::from(handle.event_loop())].remote.take();
-        drop(loops);
+        let remote = LOOPS.remove(handle.serial);
         drop(remote);
     }
 
     /// Sends to the loop of this number, if there is one.
     pub(crate) fn send(event_loop: u16, parcel: impl FnOnce() -> Parcel) {
-        let loops = LOOPS.read().unwrap_or_else(PoisonError::into_inner);
-        let entry = loops.get(usize::from(event_loop));
-        if let Some(remote) = entry.and_then(|entry| entry.remote.as_ref()) {
-            remote.send(parcel());
-        }
+        LOOPS.with_number(event_loop, |remote| remote.send(parcel()));
     }
 
     /// Sends to this very loop; says whether it is there. If not, `parcel` is dropped
     /// without the lock.
     pub(crate) fn send_to(handle: &Handle, parcel: impl FnOnce() -> Parcel) -> bool {
-        let mut parcel = Some(parcel);
-        send_to_if(handle, |remote| {
-            if let Some(parcel) = parcel.take() {
-                remote.send(parcel());
-            }
-        })
+        LOOPS.with_serial(handle.serial, |remote| remote.send(parcel()))
     }
 
-    pub(crate) fn send_to_if(handle: &Handle, f: impl FnOnce(&dyn RemoteHost)) -> bool {
-        let loops = LOOPS.read().unwrap_or_else(PoisonError::into_inner);
-        let index = usize::from(handle.event_loop());
-        let Some(Entry {
-            serial,
-            remote: Some(remote),
-        }) = loops.get(index)
-        else {
-            return false;
-        };
-        let is_it = serial << 16 | index as u64 == handle.serial;
-        if is_it {
-            f(&**remote);
-        }
-        is_it
+    pub(crate) fn is_there(handle: &Handle) -> bool {
+        LOOPS.with_serial(handle.serial, |_| ())
     }
 }

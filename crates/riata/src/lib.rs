@@ -52,6 +52,7 @@ pub mod hyper;
 pub mod net;
 mod panic;
 pub mod process;
+mod registry;
 mod runtime;
 pub mod signal;
 mod sleep;

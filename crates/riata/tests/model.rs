@@ -1,5 +1,5 @@
-//! Random programs of tasks that spawn, sleep, cancel, drop handles, and share a queue and a
-//! lock, under the virtual clock, beside a naive model of the loop: the same polls at the same
+//! Random programs of tasks that spawn, sleep, cancel and await each other, drop handles and
+//! futures that wait, and share a queue and a lock, under the virtual clock, beside a naive model of the loop: the same polls at the same
 //! times in the same order, the same results, nothing lost.
 #![cfg(not(loom))]
 #![allow(clippy::unwrap_used)]
@@ -25,7 +25,12 @@ enum Op {
     Get,
     /// Holds the lock for so long.
     Lock(u64),
+    /// Waits so long for an item, then drops what waits.
+    GetWithin(u64),
+    PutWithin(u64, u8),
+    LockWithin(u64),
     Cancel(usize),
+    Join(usize),
     DropHandle(usize),
     Spawn(usize),
 }
@@ -39,7 +44,11 @@ fn op() -> impl Strategy<Value = Op> {
         4 => any::<u8>().prop_map(Op::Put),
         4 => Just(Op::Get),
         4 => (0..3u64).prop_map(Op::Lock),
+        2 => (0..3u64).prop_map(Op::GetWithin),
+        2 => (0..3u64, any::<u8>()).prop_map(|(span, item)| Op::PutWithin(span, item)),
+        2 => (0..3u64).prop_map(Op::LockWithin),
         3 => (0..TASKS).prop_map(Op::Cancel),
+        2 => (0..TASKS).prop_map(Op::Join),
         1 => (0..TASKS).prop_map(Op::DropHandle),
         2 => (0..TASKS).prop_map(Op::Spawn),
     ]
@@ -100,6 +109,33 @@ impl World {
                 let _guard = self.lock.acquire().await;
                 self.note(task, "locked");
                 riata::sleep(Duration::from_millis(span)).await;
+            }
+            Op::GetWithin(span) => {
+                match riata::timeout(Duration::from_millis(span), self.queue.get()).await {
+                    Ok(item) => self.note(task, format!("got {}", item.unwrap())),
+                    Err(_) => self.note(task, "got nothing"),
+                }
+            }
+            Op::PutWithin(span, item) => {
+                match riata::timeout(Duration::from_millis(span), self.queue.put(item)).await {
+                    Ok(put) => self.note(task, format!("put {item}: {put:?}")),
+                    Err(_) => self.note(task, "put nothing"),
+                }
+            }
+            Op::LockWithin(span) => {
+                let locked = riata::timeout(Duration::from_millis(span), self.lock.acquire());
+                let was_locked = locked.await.is_ok();
+                self.note(task, format!("locked in time: {was_locked}"));
+            }
+            Op::Join(other) => {
+                let handle = match other == task {
+                    true => None,
+                    false => self.handles.borrow_mut()[other].take(),
+                };
+                if let Some(handle) = handle {
+                    let ended = handle.await.is_ok();
+                    self.note(task, format!("joined {other}: {ended}"));
+                }
             }
             Op::Cancel(other) => {
                 let asked = self.handles.borrow()[other].as_ref().map(Task::cancel);
@@ -175,6 +211,22 @@ enum Waits {
     Turn,
     Timer,
     For(Thing),
+    ForEnd(usize),
+}
+
+/// What ends a wait that is for so long only.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Limit {
+    No,
+    Turn,
+    Timer,
+}
+
+/// What became of such a wait.
+enum Within {
+    Taken,
+    TimedOut,
+    Pending,
 }
 
 #[derive(Default, Clone)]
@@ -192,7 +244,9 @@ struct Sim {
     cancel_asked: bool,
     at: usize,
     waits: Waits,
+    limit: Limit,
     served: bool,
+    was_cancelled: bool,
     holds_lock: bool,
 }
 
@@ -252,6 +306,46 @@ impl Model {
         false
     }
 
+    /// As `take`, for so long.
+    fn take_within(&mut self, task: usize, thing: Thing, span: u64) -> Within {
+        if self.take(task, thing) {
+            self.timers.retain(|it| it.2 != task);
+            self.tasks[task].limit = Limit::No;
+            return Within::Taken;
+        }
+        let is_over = match self.tasks[task].limit {
+            Limit::No if span == 0 => {
+                self.tasks[task].limit = Limit::Turn;
+                self.wake(task);
+                false
+            }
+            Limit::No => {
+                self.tasks[task].limit = Limit::Timer;
+                self.sequence += 1;
+                self.timers.push((self.now + span, self.sequence, task));
+                false
+            }
+            Limit::Turn => true,
+            Limit::Timer => !self.timers.iter().any(|it| it.2 == task),
+        };
+        if !is_over {
+            return Within::Pending;
+        }
+        self.line(thing).waiting.retain(|&it| it != task);
+        self.tasks[task].waits = Waits::No;
+        self.tasks[task].limit = Limit::No;
+        Within::TimedOut
+    }
+
+    fn cancel(&mut self, task: usize) -> bool {
+        let is_alive = !self.tasks[task].done;
+        if is_alive {
+            self.tasks[task].cancel_asked = true;
+            self.wake(task);
+        }
+        is_alive
+    }
+
     fn spawn(&mut self, task: usize) {
         if !self.tasks[task].spawned {
             self.tasks[task].spawned = true;
@@ -304,8 +398,16 @@ impl Model {
         }
         self.timers.retain(|it| it.2 != task);
         self.tasks[task].done = true;
+        self.tasks[task].was_cancelled = self.tasks[task].cancel_asked;
         self.release(task);
         self.note(task, "end");
+        if let Waits::ForEnd(other) = self.tasks[task].waits {
+            self.cancel(other);
+        }
+        let joiner = |it: &Sim| it.waits == Waits::ForEnd(task) && !it.done;
+        if let Some(joiner) = self.tasks.iter().position(joiner) {
+            self.wake(joiner);
+        }
     }
 
     fn step(&mut self, task: usize) {
@@ -353,13 +455,65 @@ impl Model {
                     }
                     over
                 }
-                Op::Cancel(other) => {
-                    let it = &mut self.tasks[other];
-                    let asked = it.has_handle.then_some(!it.done);
-                    if asked == Some(true) {
-                        it.cancel_asked = true;
-                        self.wake(other);
+                Op::GetWithin(span) => match self.take_within(task, Thing::Items, span) {
+                    Within::Pending => false,
+                    Within::TimedOut => {
+                        self.note(task, "got nothing");
+                        true
                     }
+                    Within::Taken => {
+                        let item = self.items.pop_front().unwrap();
+                        self.give(Thing::Places);
+                        self.note(task, format!("got {item}"));
+                        true
+                    }
+                },
+                Op::PutWithin(span, item) => match self.take_within(task, Thing::Places, span) {
+                    Within::Pending => false,
+                    Within::TimedOut => {
+                        self.note(task, "put nothing");
+                        true
+                    }
+                    Within::Taken => {
+                        self.items.push_back(item);
+                        self.give(Thing::Items);
+                        self.note(task, format!("put {item}: Ok(())"));
+                        true
+                    }
+                },
+                Op::LockWithin(span) => match self.take_within(task, Thing::Lock, span) {
+                    Within::Pending => false,
+                    Within::TimedOut => {
+                        self.note(task, "locked in time: false");
+                        true
+                    }
+                    Within::Taken => {
+                        self.give(Thing::Lock);
+                        self.note(task, "locked in time: true");
+                        true
+                    }
+                },
+                Op::Join(other) => {
+                    let joins = self.tasks[task].waits == Waits::ForEnd(other);
+                    if !joins && (other == task || !self.tasks[other].has_handle) {
+                        true
+                    } else {
+                        self.tasks[other].has_handle = false;
+                        self.tasks[task].waits = Waits::ForEnd(other);
+                        let is_over = self.tasks[other].done;
+                        if is_over {
+                            self.tasks[task].waits = Waits::No;
+                            let ended = !self.tasks[other].was_cancelled;
+                            self.note(task, format!("joined {other}: {ended}"));
+                        }
+                        is_over
+                    }
+                }
+                Op::Cancel(other) => {
+                    let asked = match self.tasks[other].has_handle {
+                        true => Some(self.cancel(other)),
+                        false => None,
+                    };
                     self.note(task, format!("cancel {other}: {asked:?}"));
                     true
                 }
@@ -390,7 +544,9 @@ fn run_model(scripts: &[Vec<Op>]) -> (Vec<Entry>, usize, bool) {
         cancel_asked: false,
         at: 0,
         waits: Waits::No,
+        limit: Limit::No,
         served: false,
+        was_cancelled: false,
         holds_lock: false,
     };
     let mut model = Model {

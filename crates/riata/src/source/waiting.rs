@@ -42,9 +42,9 @@ pub(super) enum Knows {
 
 struct Began {
     /// This future's number.
-    number: u64,
+    number: u32,
     /// How many reports there were.
-    reports: u64,
+    reports: u32,
     /// It was ready already: only others were to have a turn.
     was_ready: bool,
 }
@@ -111,7 +111,7 @@ impl Future for Waiting<'_> {
 impl Waiting<'_> {
     fn end(&mut self) {
         if let Some(began) = self.began.take() {
-            self.state.forget_future(self.side, began.number);
+            self.state.forget_future(began.number);
         }
     }
 }

@@ -2,11 +2,23 @@
 //!
 //! As Python's ThreadPoolExecutor: a thread is added when none is idle, up to the number of
 //! cores and four more, at most 32; idle threads stay; the end waits for what is running.
+//!
+//! `tests/pool_loom.rs` tries every interleaving.
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::PoisonError;
+
+#[cfg(loom)]
+use loom::{
+    sync::{Arc, Condvar, Mutex, MutexGuard},
+    thread::{self, JoinHandle},
+};
+#[cfg(not(loom))]
+use std::{
+    sync::{Arc, Condvar, Mutex, MutexGuard},
+    thread::{self, JoinHandle},
+};
 
 type Work = Box<dyn FnOnce() + Send>;
 
@@ -59,11 +71,16 @@ pub(crate) struct Pool {
 
 impl Pool {
     pub(crate) fn new() -> Self {
-        let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        Self::with_limit((cores + 4).min(32))
+    }
+
+    /// A pool of at most `limit` threads.
+    pub(crate) fn with_limit(limit: usize) -> Self {
         Self {
             shared: Arc::default(),
             threads: Vec::new(),
-            limit: (cores + 4).min(32),
+            limit,
         }
     }
 
@@ -115,7 +132,7 @@ impl Drop for Pool {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};

@@ -35,7 +35,8 @@ SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md LICENSE \
 
 # PyO3 builds for the environment's interpreter and, as for a wheel, leaves libpython to the process that loads it.
 CARGO := PYO3_PYTHON=$(BIN)/python PYO3_BUILD_EXTENSION_MODULE=1 cargo
-LOOM := RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/loom cargo
+# Optimized, as loom tries many interleavings, but linked in little time.
+LOOM := RUSTFLAGS="--cfg loom" CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/loom cargo
 # No one test takes long (pytest-timeout sees to it); this ends a run whose interpreter is stuck itself.
 PYTEST := timeout --kill-after=30 2700 $(BIN)/python -m pytest
 

@@ -12,6 +12,7 @@ import contextlib
 import faulthandler
 import importlib
 import json
+import signal
 import sys
 import tempfile
 import traceback
@@ -183,6 +184,8 @@ def main() -> int:
     """Carry out the order given as the first argument; 0 if every test came to an outcome."""
     order = Order(**json.loads(sys.argv[1]))
     faulthandler.enable()
+    # A job that a shell started in the background inherits SIGINT ignored; tests of Ctrl-C would wait for ever.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if not sys.warnoptions:
         warnings.simplefilter("default")  # As unittest's own runner does: some tests count warnings.
     with open(order.events, "a", encoding="utf-8") as events:

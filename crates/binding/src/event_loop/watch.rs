@@ -43,6 +43,13 @@ pub enum Watcher {
     Idle(Idle),
 }
 
+/// A callback, its arguments and its context; None for a copy of the current one.
+type Given<'py> = (
+    Bound<'py, PyAny>,
+    Bound<'py, PyTuple>,
+    Option<Bound<'py, PyAny>>,
+);
+
 /// What `add_reader` or `add_writer` was given.
 pub struct Callback {
     handle: Py<Handle>,
@@ -219,15 +226,14 @@ impl EventLoop {
     fn watch<'py>(
         slf: &Bound<'py, Self>,
         object: &Bound<'py, PyAny>,
-        callback: Bound<'py, PyAny>,
-        args: Bound<'py, PyTuple>,
+        (callback, args, context): Given<'py>,
         side: Side,
     ) -> PyResult<Bound<'py, Handle>> {
         let py = slf.py();
         let this = slf.get();
         this.check_closed(py)?;
         let fd = descriptor(object)?;
-        let handle = Bound::new(py, Handle::new(LoopRef::of(slf), callback, args, None)?)?;
+        let handle = Bound::new(py, Handle::new(LoopRef::of(slf), callback, args, context)?)?;
         this.unwatch(py, this.find_side(py, fd, side))?;
         let Some(kernel) = this.own_kernel(py).map_err(os_error)? else {
             return Ok(handle);
@@ -306,24 +312,26 @@ impl EventLoop {
 
 #[pymethods]
 impl EventLoop {
-    #[pyo3(signature = (fd, callback, *args))]
+    #[pyo3(signature = (fd, callback, *args, context = None))]
     fn _add_reader<'py>(
         slf: &Bound<'py, Self>,
         fd: &Bound<'py, PyAny>,
         callback: Bound<'py, PyAny>,
         args: Bound<'py, PyTuple>,
+        context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Handle>> {
-        Self::watch(slf, fd, callback, args, Side::Reader)
+        Self::watch(slf, fd, (callback, args, context), Side::Reader)
     }
 
-    #[pyo3(signature = (fd, callback, *args))]
+    #[pyo3(signature = (fd, callback, *args, context = None))]
     fn _add_writer<'py>(
         slf: &Bound<'py, Self>,
         fd: &Bound<'py, PyAny>,
         callback: Bound<'py, PyAny>,
         args: Bound<'py, PyTuple>,
+        context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Handle>> {
-        Self::watch(slf, fd, callback, args, Side::Writer)
+        Self::watch(slf, fd, (callback, args, context), Side::Writer)
     }
 
     pub(super) fn _remove_reader(&self, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -359,7 +367,7 @@ impl EventLoop {
         args: Bound<'py, PyTuple>,
     ) -> PyResult<()> {
         slf.call_method1(intern!(slf.py(), "_ensure_fd_no_transport"), (fd,))?;
-        Self::watch(slf, fd, callback, args, Side::Reader).map(drop)
+        Self::watch(slf, fd, (callback, args, None), Side::Reader).map(drop)
     }
 
     /// Call `callback(*args)` whenever `fd` (a number or an object with fileno()) can be written; as add_reader.
@@ -371,7 +379,7 @@ impl EventLoop {
         args: Bound<'py, PyTuple>,
     ) -> PyResult<()> {
         slf.call_method1(intern!(slf.py(), "_ensure_fd_no_transport"), (fd,))?;
-        Self::watch(slf, fd, callback, args, Side::Writer).map(drop)
+        Self::watch(slf, fd, (callback, args, None), Side::Writer).map(drop)
     }
 
     /// Stop watching `fd` for reading; False when nothing was.

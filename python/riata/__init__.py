@@ -30,6 +30,15 @@ from riata._native import (
     wrap_future,
 )
 from riata._run import run
+from riata._streams import (
+    StreamReader,
+    StreamReaderProtocol,
+    StreamWriter,
+    open_connection,
+    open_unix_connection,
+    start_server,
+    start_unix_server,
+)
 from riata._sync import (
     Barrier,
     BoundedSemaphore,
@@ -61,6 +70,9 @@ __all__ = [
     "Queue",
     "QueueShutDown",
     "Semaphore",
+    "StreamReader",
+    "StreamReaderProtocol",
+    "StreamWriter",
     "Task",
     "TaskGroup",
     "Timeout",
@@ -71,10 +83,14 @@ __all__ = [
     "gather",
     "install",
     "new_event_loop",
+    "open_connection",
+    "open_unix_connection",
     "run",
     "run_coroutine_threadsafe",
     "shield",
     "sleep",
+    "start_server",
+    "start_unix_server",
     "timeout",
     "timeout_at",
     "uninstall",

@@ -57,7 +57,10 @@ __all__ = [
     "ReadPipeTransport",
     "Semaphore",
     "Shield",
+    "StreamReader",
+    "StreamReaderProtocol",
     "StreamTransport",
+    "StreamWriter",
     "Submission",
     "Task",
     "TaskGroup",
@@ -575,6 +578,17 @@ class Queue(asyncio.Queue[_T]):
 
 class LifoQueue(Queue[_T]): ...
 class PriorityQueue(Queue[_T]): ...
+
+# The native halves of streams; `riata._streams` puts asyncio's own classes beneath them.
+
+@disjoint_base
+class StreamReader(asyncio.StreamReader): ...
+
+@disjoint_base
+class StreamReaderProtocol(asyncio.StreamReaderProtocol): ...
+
+@disjoint_base
+class StreamWriter(asyncio.StreamWriter): ...
 
 def _show_class(cls: type, shown: property | None, /) -> None: ...
 def _live_tasks() -> list[Task[Any]]: ...

@@ -6,8 +6,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyType};
 
 use crate::future::Future;
-use crate::sync::method::{METHODS, Method};
 use crate::task::Task;
+use crate::{streams, sync};
 
 /// What is imported from the standard library, by the names it has there.
 pub struct Imports {
@@ -67,6 +67,12 @@ pub struct Imports {
     pub heappush: Py<PyAny>,
     /// `heapq.heappop`
     pub heappop: Py<PyAny>,
+    /// `asyncio.IncompleteReadError`
+    pub incomplete_read_error: Py<PyAny>,
+    /// `asyncio.LimitOverrunError`
+    pub limit_overrun_error: Py<PyAny>,
+    /// `asyncio.streams.FlowControlMixin`
+    pub flow_control_mixin: Py<PyAny>,
     /// `asyncio.QueueEmpty`
     pub queue_empty: Py<PyAny>,
     /// `asyncio.QueueFull`
@@ -181,6 +187,9 @@ fn load(py: Python<'_>) -> PyResult<Imports> {
         deque: import("collections", "deque")?,
         heappush: import("heapq", "heappush")?,
         heappop: import("heapq", "heappop")?,
+        incomplete_read_error: import("asyncio.exceptions", "IncompleteReadError")?,
+        limit_overrun_error: import("asyncio.exceptions", "LimitOverrunError")?,
+        flow_control_mixin: import("asyncio.streams", "FlowControlMixin")?,
         queue_empty: import("asyncio.queues", "QueueEmpty")?,
         queue_full: import("asyncio.queues", "QueueFull")?,
         originals: originals(py)?.unbind(),
@@ -245,7 +254,11 @@ fn originals(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         ("asyncio.timeouts", "Timeout.__aenter__"),
         ("asyncio.timeouts", "Timeout.__aexit__"),
     ];
-    for (module, name) in functions.into_iter().chain(METHODS.map(Method::original)) {
+    for (module, name) in functions
+        .into_iter()
+        .chain(sync::method::METHODS.map(sync::method::Method::original))
+        .chain(streams::method::METHODS.map(streams::method::Method::original))
+    {
         let mut object = Some(py.import(module)?.into_any());
         for part in name.split('.') {
             object = match object {

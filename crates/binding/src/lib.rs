@@ -22,6 +22,7 @@ mod handle;
 mod imports;
 mod interop;
 mod slots;
+mod streams;
 mod sync;
 mod task;
 mod threads;
@@ -64,6 +65,12 @@ mod _native {
     #[pymodule_export]
     use crate::interop::{live_tasks, show_class};
     #[pymodule_export]
+    use crate::streams::protocol::StreamReaderProtocol;
+    #[pymodule_export]
+    use crate::streams::reader::StreamReader;
+    #[pymodule_export]
+    use crate::streams::writer::StreamWriter;
+    #[pymodule_export]
     use crate::sync::condition::Condition;
     #[pymodule_export]
     use crate::sync::event::Event;
@@ -104,6 +111,7 @@ mod _native {
         crate::slots::make_abstract::<Timeout>(module.py())?;
         crate::combine::function::install(module)?;
         crate::sync::method::install(module.py())?;
+        crate::streams::method::install(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -14,6 +14,7 @@ use super::timeout::Timeout;
 use super::wait::Wait;
 use super::wait_for::WaitFor;
 use crate::imports::imports;
+use crate::streams;
 use crate::sync::method::Method;
 use crate::sync::step::Step;
 
@@ -41,6 +42,8 @@ pub enum Body {
     TimeoutExit(Py<Timeout>, Option<Py<PyAny>>),
     /// A method of a lock or a queue
     Sync(Step),
+    /// A method of a stream
+    Stream(streams::method::Step),
 }
 
 /// What came of one step.
@@ -79,6 +82,7 @@ impl Body {
                 }
             }
             Self::Sync(step) => step.step(py, thrown),
+            Self::Stream(step) => step.step(py, thrown),
             Self::Done => Stepped::Return(py.None()),
         }
     }
@@ -95,6 +99,7 @@ impl Body {
             Self::GroupEnter(_) | Self::TimeoutEnter(_) | Self::TimeoutExit(..) | Self::Done => {
                 None
             }
+            Self::Stream(step) => step.awaited(py),
         }
     }
 
@@ -113,6 +118,7 @@ impl Body {
                 visit.call(raised)
             }
             Self::Sync(step) => step.traverse(visit),
+            Self::Stream(step) => step.traverse(visit),
             Self::Done => Ok(()),
         }
     }
@@ -141,6 +147,8 @@ pub enum Kind {
     TimeoutExit,
     /// A method of a lock or a queue
     Method(Method),
+    /// A method of a stream
+    Stream(streams::method::Method),
 }
 
 impl Kind {
@@ -157,6 +165,7 @@ impl Kind {
             Self::TimeoutEnter => "Timeout.__aenter__",
             Self::TimeoutExit => "Timeout.__aexit__",
             Self::Method(method) => method.qualname(),
+            Self::Stream(method) => method.qualname(),
         }
     }
 
@@ -172,6 +181,7 @@ impl Kind {
             Self::WaitFor => 2,
             Self::GroupExit | Self::TimeoutExit => 4,
             Self::Method(method) => method.parameters(),
+            Self::Stream(method) => method.parameters(),
         }
     }
 

@@ -49,7 +49,7 @@ pub struct CoroutineFunction {
 }
 
 /// The arguments of one call.
-struct Arguments<'a, 'py> {
+pub struct Arguments<'a, 'py> {
     py: Python<'py>,
     values: &'a [*mut ffi::PyObject],
     positional: usize,
@@ -57,9 +57,14 @@ struct Arguments<'a, 'py> {
 }
 
 impl<'a, 'py> Arguments<'a, 'py> {
+    /// The token of the call.
+    pub fn py(&self) -> Python<'py> {
+        self.py
+    }
+
     /// The arguments by parameter, of which the first `positional` may be given by place; None for a call that does not
     /// fit.
-    fn bind<const N: usize>(
+    pub fn bind<const N: usize>(
         &self,
         parameters: [&Bound<'py, PyString>; N],
         positional: usize,
@@ -155,6 +160,12 @@ impl CoroutineFunction {
             | Kind::TimeoutEnter
             | Kind::TimeoutExit => {
                 return Ok(None); // methods
+            }
+            Kind::Stream(method) => {
+                let Some(step) = method.begin(call) else {
+                    return Ok(None);
+                };
+                Body::Stream(step)
             }
             Kind::Method(method) => {
                 let step = match method {

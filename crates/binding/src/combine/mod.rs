@@ -4,6 +4,7 @@
 //!
 //! - `coroutine`, `body`, `function`: native coroutines, and the coroutine functions that make them
 //! - `delegate`: `await` inside one
+//! - `place`, `waits`: methods of objects that wait in a line
 //! - `any_future`: futures of any kind
 //! - `observer`, `alarm`: who hears of a future that is done, and of a time that has come
 //! - `running`: which loop and which task
@@ -18,6 +19,7 @@ pub mod ensure_future;
 pub mod function;
 pub mod gather;
 pub mod observer;
+pub mod place;
 pub mod running;
 pub mod shield;
 pub mod sleep;
@@ -26,6 +28,7 @@ pub mod task_group_exit;
 pub mod timeout;
 pub mod wait;
 pub mod wait_for;
+pub mod waits;
 pub mod wrap_future;
 
 pub use alarm::{Alarm, AlarmBell};

@@ -9,12 +9,12 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::bound::LoopBound;
 use super::line::Line;
 use super::lock::Lock;
-use super::place::Place;
 use super::step::{Step, truth};
 use crate::cell::GilCell;
 use crate::combine::any_future;
 use crate::combine::body::{Body, Stepped};
 use crate::combine::delegate::Delegate;
+use crate::combine::place::Place;
 use crate::future::Sent;
 use crate::imports::is_cancelled_error;
 
@@ -107,7 +107,7 @@ impl Wait {
                         let text = "cannot wait on un-acquired lock";
                         return Err(PyRuntimeError::new_err(text));
                     }
-                    let place = Place::take(owner.as_any(), &this.bound, &this.waiters)?;
+                    let place = this.waiters.join(owner.as_any(), &this.bound)?;
                     if let Err(error) = owner.call_method0(intern!(py, "release")) {
                         this.waiters.remove(place.future(py))?;
                         return Err(error);

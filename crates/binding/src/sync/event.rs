@@ -6,10 +6,11 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::bound::LoopBound;
 use super::line::Line;
-use super::place::Place;
-use super::step::{Outcome, Waits, truth};
+use super::step::truth;
 use crate::cell::GilCell;
 use crate::combine::any_future;
+use crate::combine::place::Place;
+use crate::combine::waits::{Outcome, Waits};
 
 /// The native half of `riata.Event`.
 #[pyclass(frozen, subclass, name = "Event", module = "riata._native")]
@@ -42,7 +43,9 @@ impl Waits for Wait {
         if this.value.get(py) {
             return Ok(Outcome::Return(truth(py)));
         }
-        Place::take(owner.as_any(), &this.bound, &this.waiters).map(Outcome::Wait)
+        this.waiters
+            .join(owner.as_any(), &this.bound)
+            .map(Outcome::Wait)
     }
 
     fn resumed(

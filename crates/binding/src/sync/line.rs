@@ -7,8 +7,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
+use super::bound::LoopBound;
 use crate::cell::GilCell;
 use crate::combine::any_future;
+use crate::combine::place::Place;
 use crate::imports::imports;
 
 /// A line of waiters. A `collections.deque`, as asyncio's `_waiters` is, from when Python first looks at it.
@@ -83,6 +85,16 @@ impl Line {
             index += 1;
         }
         Ok(false)
+    }
+
+    /// A place at the end, for a coroutine of `owner`'s.
+    ///
+    /// # Errors
+    /// RuntimeError when `owner` belongs to another loop.
+    pub fn join(&self, owner: &Bound<'_, PyAny>, bound: &LoopBound) -> PyResult<Place> {
+        let future = bound.create_future(owner)?;
+        self.push(&future)?;
+        Place::of(future)
     }
 
     /// Adds one at the end.

@@ -7,9 +7,10 @@ use super::event::{self, Event};
 use super::lock::{self, Lock};
 use super::queue::{Get, Join, Next, Put, Queue};
 use super::semaphore::{self, Semaphore};
-use super::step::{Call, Entering, Step};
+use super::step::{Entering, Step};
 use crate::combine::body::Kind;
 use crate::combine::function::CoroutineFunction;
+use crate::combine::waits::Call;
 
 /// A coroutine method of a lock or a queue.
 #[derive(Clone, Copy, PartialEq, Eq)]

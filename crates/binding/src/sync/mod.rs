@@ -5,7 +5,7 @@
 //!
 //! - `lock`, `event`, `condition`, `semaphore`, `queue`: the classes
 //! - `method`, `step`: their coroutine methods, and what those do
-//! - `line`, `place`: who waits, and for what
+//! - `line`: who waits
 //! - `items`, `count`: what is in a queue, what a semaphore counts
 //! - `bound`: to which loop they belong
 //! - `overrides`: what Python subclasses have of their own
@@ -18,8 +18,7 @@ mod items;
 mod line;
 pub mod lock;
 pub mod method;
-mod overrides;
-mod place;
+pub mod overrides;
 pub mod queue;
 pub mod semaphore;
 pub mod step;

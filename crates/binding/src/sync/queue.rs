@@ -15,10 +15,10 @@ use super::event::Event;
 use super::items::{Items, Order};
 use super::line::Line;
 use super::overrides::overrides_any;
-use super::place::Place;
-use super::step::{Outcome, Waits};
 use crate::cell::GilCell;
 use crate::combine::any_future::{self, Message};
+use crate::combine::place::Place;
+use crate::combine::waits::{Outcome, Waits};
 use crate::imports::{imports, sync_class};
 
 /// What a Python subclass has of its own.
@@ -239,7 +239,9 @@ impl Waits for Get {
             return Queue::take_now(owner).map(Outcome::Return);
         }
         this.check_shut_down(owner.py())?;
-        Place::take(owner.as_any(), &this.bound, &this.getters).map(Outcome::Wait)
+        this.getters
+            .join(owner.as_any(), &this.bound)
+            .map(Outcome::Wait)
     }
 
     fn resumed(
@@ -282,7 +284,9 @@ impl Waits for Put {
             return Queue::put_now(owner, self.0.bind(py)).map(Outcome::Return);
         }
         this.check_shut_down(py)?;
-        Place::take(owner.as_any(), &this.bound, &this.putters).map(Outcome::Wait)
+        this.putters
+            .join(owner.as_any(), &this.bound)
+            .map(Outcome::Wait)
     }
 
     fn resumed(

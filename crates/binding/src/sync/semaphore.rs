@@ -10,10 +10,11 @@ use super::bound::LoopBound;
 use super::count::Count;
 use super::line::Line;
 use super::overrides::overrides_any;
-use super::place::Place;
-use super::step::{Outcome, Waits, truth};
+use super::step::truth;
 use crate::cell::GilCell;
 use crate::combine::any_future;
+use crate::combine::place::Place;
+use crate::combine::waits::{Outcome, Waits};
 use crate::imports::is_cancelled_error;
 
 /// The native half of `riata.Semaphore`.
@@ -121,7 +122,9 @@ impl Waits for Acquire {
             this.value.decrement(py)?;
             return Ok(self.done(py));
         }
-        Place::take(owner.as_any(), &this.bound, &this.waiters).map(Outcome::Wait)
+        this.waiters
+            .join(owner.as_any(), &this.bound)
+            .map(Outcome::Wait)
     }
 
     fn resumed(

@@ -1,119 +1,22 @@
-//! The coroutines of locks and queues: what they have in common, and one variant for each.
+//! The coroutines of locks and queues: one variant for each.
 
-use pyo3::PyClass;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::PyBool;
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::place::Place;
 use super::queue::{Get, Join, Next, Put};
 use super::semaphore::Semaphore;
 use super::{condition, event, lock, semaphore};
 use crate::combine::body::{Body, Stepped};
 use crate::combine::delegate::Delegate;
+use crate::combine::waits::Call;
 use crate::future::Sent;
 
 /// True, as a result.
 #[inline]
 pub fn truth(py: Python<'_>) -> Py<PyAny> {
     PyBool::new(py, true).to_owned().into_any().unbind()
-}
-
-/// What came of a try.
-pub enum Outcome {
-    /// The result.
-    Return(Py<PyAny>),
-    /// Wait for one's turn.
-    Wait(Place),
-}
-
-/// A method that may have to wait in a line.
-pub trait Waits: Sized {
-    /// Whose method it is.
-    type Owner: PyClass<Frozen = True> + Sync;
-
-    /// The first try.
-    ///
-    /// # Errors
-    /// What the method raises.
-    fn begin(&self, owner: &Bound<'_, Self::Owner>) -> PyResult<Outcome>;
-
-    /// After waiting in `place`, which has to be given up: another try, or what is to be undone.
-    ///
-    /// # Errors
-    /// What the method raises; `outcome`'s own.
-    fn resumed(
-        &self,
-        owner: &Bound<'_, Self::Owner>,
-        place: &Place,
-        outcome: PyResult<Py<PyAny>>,
-    ) -> PyResult<Outcome>;
-}
-
-/// One call of such a method.
-pub struct Call<W: Waits> {
-    owner: Py<W::Owner>,
-    method: W,
-    place: Option<Place>,
-}
-
-impl<W: Waits> Call<W> {
-    /// A call that has not begun.
-    #[inline]
-    pub fn new(owner: &Bound<'_, W::Owner>, method: W) -> Self {
-        Self {
-            owner: owner.clone().unbind(),
-            method,
-            place: None,
-        }
-    }
-
-    /// One step. `wrap` says what this is among all coroutines.
-    #[inline]
-    fn step(mut self, py: Python<'_>, thrown: Option<PyErr>, wrap: fn(Self) -> Step) -> Stepped {
-        let owner = self.owner.bind(py);
-        let mut tried = match (self.place.take(), thrown) {
-            (None, Some(error)) => return Stepped::Raise(error),
-            (None, None) => self.method.begin(owner),
-            (Some(place), thrown) => match place.resume(py, thrown) {
-                Ok(Sent::Yield(awaited)) => {
-                    self.place = Some(place);
-                    return Stepped::Yield(Body::Sync(wrap(self)), awaited);
-                }
-                Ok(Sent::Return(result)) => self.method.resumed(owner, &place, Ok(result)),
-                Err(error) => self.method.resumed(owner, &place, Err(error)),
-            },
-        };
-        loop {
-            let place = match tried {
-                Ok(Outcome::Return(result)) => return Stepped::Return(result),
-                Ok(Outcome::Wait(place)) => place,
-                Err(error) => return Stepped::Raise(error),
-            };
-            tried = match place.resume(py, None) {
-                Ok(Sent::Yield(awaited)) => {
-                    self.place = Some(place);
-                    return Stepped::Yield(Body::Sync(wrap(self)), awaited);
-                }
-                Ok(Sent::Return(result)) => self.method.resumed(owner, &place, Ok(result)),
-                Err(error) => self.method.resumed(owner, &place, Err(error)),
-            };
-        }
-    }
-
-    fn awaited(&self, py: Python<'_>) -> Option<Delegate> {
-        self.place.as_ref().map(|place| place.awaited(py))
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.owner)?;
-        match &self.place {
-            Some(place) => place.traverse(visit),
-            None => Ok(()),
-        }
-    }
 }
 
 /// `async with` of a lock whose Python class has an `acquire` of its own.
@@ -188,17 +91,19 @@ impl Step {
     #[inline]
     pub fn step(self, py: Python<'_>, thrown: Option<PyErr>) -> Stepped {
         match self {
-            Self::Lock(call) => call.step(py, thrown, Self::Lock),
-            Self::Semaphore(call) => call.step(py, thrown, Self::Semaphore),
-            Self::Event(call) => call.step(py, thrown, Self::Event),
+            Self::Lock(call) => call.step(py, thrown, |call| Body::Sync(Self::Lock(call))),
+            Self::Semaphore(call) => {
+                call.step(py, thrown, |call| Body::Sync(Self::Semaphore(call)))
+            }
+            Self::Event(call) => call.step(py, thrown, |call| Body::Sync(Self::Event(call))),
             Self::Condition(wait) => wait.step(py, thrown),
             Self::WaitFor(wait) => wait.step(py, thrown),
             Self::Entering(entering) => entering.step(py, thrown),
             Self::Exiting(owner) => exit(owner.bind(py), thrown),
-            Self::Get(call) => call.step(py, thrown, Self::Get),
-            Self::Put(call) => call.step(py, thrown, Self::Put),
-            Self::Join(call) => call.step(py, thrown, Self::Join),
-            Self::Next(call) => call.step(py, thrown, Self::Next),
+            Self::Get(call) => call.step(py, thrown, |call| Body::Sync(Self::Get(call))),
+            Self::Put(call) => call.step(py, thrown, |call| Body::Sync(Self::Put(call))),
+            Self::Join(call) => call.step(py, thrown, |call| Body::Sync(Self::Join(call))),
+            Self::Next(call) => call.step(py, thrown, |call| Body::Sync(Self::Next(call))),
         }
     }
 

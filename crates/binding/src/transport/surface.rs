@@ -95,7 +95,7 @@ impl StreamTransport {
     /// Write some data bytes to the transport: they are sent at the end of the loop's turn, in order.
     ///
     /// Raises TypeError for what is not bytes-like, RuntimeError after write_eof().
-    fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+    pub fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let is_bytes = data.is_instance_of::<PyBytes>();
         if !is_bytes

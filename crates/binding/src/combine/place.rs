@@ -1,11 +1,9 @@
-//! A place in a line: what a coroutine that waits its turn awaits.
+//! What a coroutine that waits its turn awaits: the future of its place in a line.
 
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::bound::LoopBound;
-use super::line::Line;
-use crate::combine::delegate::Delegate;
+use super::delegate::Delegate;
 use crate::future::Sent;
 
 /// The future of one who waits.
@@ -15,17 +13,14 @@ pub struct Place {
 }
 
 impl Place {
-    /// A place at the end of `line`.
+    /// The place of him whom `future` will tell.
     ///
     /// # Errors
-    /// RuntimeError when `owner` belongs to another loop.
-    pub fn take(owner: &Bound<'_, PyAny>, bound: &LoopBound, line: &Line) -> PyResult<Self> {
-        let future = bound.create_future(owner)?;
-        let awaited = Delegate::new(&future)?;
-        line.push(&future)?;
+    /// TypeError for what cannot be awaited.
+    pub fn of(future: Bound<'_, PyAny>) -> PyResult<Self> {
         Ok(Self {
+            awaited: Delegate::new(&future)?,
             future: future.unbind(),
-            awaited,
         })
     }
 

@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
+use super::attributes::{line_attribute, loop_attribute};
 use super::bound::LoopBound;
 use super::line::Line;
 use super::step::truth;
@@ -106,26 +107,6 @@ impl Event {
         self.value.set(py, value);
     }
 
-    #[getter]
-    fn _waiters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.waiters.show(py)
-    }
-
-    #[setter(_waiters)]
-    fn set_waiters(&self, py: Python<'_>, waiters: Option<Py<PyAny>>) {
-        self.waiters.set(py, waiters);
-    }
-
-    #[getter]
-    fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.bound.get(py)
-    }
-
-    #[setter(_loop)]
-    fn set_loop(&self, py: Python<'_>, event_loop: Option<&Bound<'_, PyAny>>) {
-        self.bound.set(py, event_loop);
-    }
-
     #[allow(unsafe_code)]
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         // SAFETY: B3: called by the collector.
@@ -142,3 +123,6 @@ impl Event {
         });
     }
 }
+
+loop_attribute!(Event);
+line_attribute!(Event, _waiters, set_waiters, waiters);

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
+use super::attributes::{late_line_attribute, loop_attribute};
 use super::bound::LoopBound;
 use super::line::Line;
 use super::overrides::overrides_any;
@@ -138,26 +139,6 @@ impl Lock {
         self.locked.set(py, locked);
     }
 
-    #[getter]
-    fn _waiters<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.waiters.show_unless_empty(py)
-    }
-
-    #[setter(_waiters)]
-    fn set_waiters(&self, py: Python<'_>, waiters: Option<Py<PyAny>>) {
-        self.waiters.set(py, waiters);
-    }
-
-    #[getter]
-    fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.bound.get(py)
-    }
-
-    #[setter(_loop)]
-    fn set_loop(&self, py: Python<'_>, event_loop: Option<&Bound<'_, PyAny>>) {
-        self.bound.set(py, event_loop);
-    }
-
     #[allow(unsafe_code)]
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         // SAFETY: B3: called by the collector.
@@ -174,3 +155,6 @@ impl Lock {
         });
     }
 }
+
+loop_attribute!(Lock);
+late_line_attribute!(Lock, _waiters, set_waiters, waiters);

@@ -7,9 +7,11 @@
 //! - `method`, `step`: their coroutine methods, and what those do
 //! - `line`: who waits
 //! - `items`, `count`: what is in a queue, what a semaphore counts
+//! - `attributes`: private ones that they have in common
 //! - `bound`: to which loop they belong
 //! - `overrides`: what Python subclasses have of their own
 
+mod attributes;
 mod bound;
 pub mod condition;
 mod count;

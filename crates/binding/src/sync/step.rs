@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBool;
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::queue::{Get, Join, Next, Put};
+use super::queue::calls::{Get, Join, Next, Put};
 use super::semaphore::Semaphore;
 use super::{condition, event, lock, semaphore};
 use crate::combine::body::{Body, Stepped};

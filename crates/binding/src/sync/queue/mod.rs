@@ -3,13 +3,16 @@
 //! What a Python subclass overrides is called: asyncio documents that `_init`, `_get` and `_put` may be, and programs
 //! override what else its methods call of each other.
 
+pub mod calls;
+
 use pyo3::basic::CompareOp;
-use pyo3::exceptions::{PyStopAsyncIteration, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyTypeInfo, PyVisit};
 
+use super::attributes::{line_attribute, loop_attribute};
 use super::bound::LoopBound;
 use super::event::Event;
 use super::items::{Items, Order};
@@ -18,7 +21,6 @@ use super::overrides::overrides_any;
 use crate::cell::GilCell;
 use crate::combine::any_future::{self, Message};
 use crate::combine::place::Place;
-use crate::combine::waits::{Outcome, Waits};
 use crate::imports::{imports, sync_class};
 
 /// What a Python subclass has of its own.
@@ -226,143 +228,6 @@ fn raised(class: &Py<PyAny>, py: Python<'_>) -> PyResult<PyErr> {
     class.bind(py).call0().map(PyErr::from_value)
 }
 
-/// `Queue.get`
-pub struct Get;
-
-impl Waits for Get {
-    type Owner = Queue;
-
-    #[inline]
-    fn begin(&self, owner: &Bound<'_, Queue>) -> PyResult<Outcome> {
-        let this = owner.get();
-        if !Queue::is_empty(owner)? {
-            return Queue::take_now(owner).map(Outcome::Return);
-        }
-        this.check_shut_down(owner.py())?;
-        this.getters
-            .join(owner.as_any(), &this.bound)
-            .map(Outcome::Wait)
-    }
-
-    fn resumed(
-        &self,
-        owner: &Bound<'_, Queue>,
-        place: &Place,
-        outcome: PyResult<Py<PyAny>>,
-    ) -> PyResult<Outcome> {
-        if let Err(error) = outcome {
-            Queue::give_up(owner, place, &owner.get().getters, Queue::is_empty)?;
-            return Err(error);
-        }
-        self.begin(owner)
-    }
-}
-
-/// `Queue.put`
-pub struct Put(Py<PyAny>);
-
-impl Put {
-    /// A call that puts `item`.
-    pub fn of(item: &Bound<'_, PyAny>) -> Self {
-        Self(item.clone().unbind())
-    }
-
-    /// Shows the collector what is inside.
-    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.0)
-    }
-}
-
-impl Waits for Put {
-    type Owner = Queue;
-
-    #[inline]
-    fn begin(&self, owner: &Bound<'_, Queue>) -> PyResult<Outcome> {
-        let py = owner.py();
-        let this = owner.get();
-        if !Queue::is_full(owner)? {
-            return Queue::put_now(owner, self.0.bind(py)).map(Outcome::Return);
-        }
-        this.check_shut_down(py)?;
-        this.putters
-            .join(owner.as_any(), &this.bound)
-            .map(Outcome::Wait)
-    }
-
-    fn resumed(
-        &self,
-        owner: &Bound<'_, Queue>,
-        place: &Place,
-        outcome: PyResult<Py<PyAny>>,
-    ) -> PyResult<Outcome> {
-        if let Err(error) = outcome {
-            Queue::give_up(owner, place, &owner.get().putters, Queue::is_full)?;
-            return Err(error);
-        }
-        self.begin(owner)
-    }
-}
-
-/// `Queue.join`
-pub struct Join;
-
-impl Waits for Join {
-    type Owner = Queue;
-
-    fn begin(&self, owner: &Bound<'_, Queue>) -> PyResult<Outcome> {
-        let py = owner.py();
-        if owner.get().unfinished.get(py) <= 0 {
-            return Ok(Outcome::Return(py.None()));
-        }
-        match super::event::Wait.begin(&owner.get().event(py)?)? {
-            Outcome::Return(_) => Ok(Outcome::Return(py.None())),
-            waiting => Ok(waiting),
-        }
-    }
-
-    fn resumed(
-        &self,
-        owner: &Bound<'_, Queue>,
-        place: &Place,
-        outcome: PyResult<Py<PyAny>>,
-    ) -> PyResult<Outcome> {
-        let py = owner.py();
-        super::event::Wait.resumed(&owner.get().event(py)?, place, outcome)?;
-        Ok(Outcome::Return(py.None()))
-    }
-}
-
-/// `Queue.__anext__`
-pub struct Next;
-
-impl Next {
-    fn or_end(py: Python<'_>, outcome: PyResult<Outcome>) -> PyResult<Outcome> {
-        match outcome {
-            Err(error) if error.is_instance(py, &sync_class(py, "QueueShutDown")?) => {
-                Err(PyStopAsyncIteration::new_err(()))
-            }
-            outcome => outcome,
-        }
-    }
-}
-
-impl Waits for Next {
-    type Owner = Queue;
-
-    fn begin(&self, owner: &Bound<'_, Queue>) -> PyResult<Outcome> {
-        Self::or_end(owner.py(), Get.begin(owner))
-    }
-
-    fn resumed(
-        &self,
-        owner: &Bound<'_, Queue>,
-        place: &Place,
-        outcome: PyResult<Py<PyAny>>,
-    ) -> PyResult<Outcome> {
-        Self::or_end(owner.py(), Get.resumed(owner, place, outcome))
-    }
-}
-
 #[pymethods]
 impl Queue {
     #[new]
@@ -561,26 +426,6 @@ impl Queue {
     }
 
     #[getter]
-    fn _getters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.getters.show(py)
-    }
-
-    #[setter(_getters)]
-    fn set_getters(&self, py: Python<'_>, getters: Option<Py<PyAny>>) {
-        self.getters.set(py, getters);
-    }
-
-    #[getter]
-    fn _putters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.putters.show(py)
-    }
-
-    #[setter(_putters)]
-    fn set_putters(&self, py: Python<'_>, putters: Option<Py<PyAny>>) {
-        self.putters.set(py, putters);
-    }
-
-    #[getter]
     fn _unfinished_tasks(&self, py: Python<'_>) -> i64 {
         self.unfinished.get(py)
     }
@@ -610,16 +455,6 @@ impl Queue {
         self.shut_down.set(py, shut_down);
     }
 
-    #[getter]
-    fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.bound.get(py)
-    }
-
-    #[setter(_loop)]
-    fn set_loop(&self, py: Python<'_>, event_loop: Option<&Bound<'_, PyAny>>) {
-        self.bound.set(py, event_loop);
-    }
-
     #[allow(unsafe_code)]
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         // SAFETY: B3: called by the collector.
@@ -644,6 +479,10 @@ impl Queue {
         });
     }
 }
+
+loop_attribute!(Queue);
+line_attribute!(Queue, _getters, set_getters, getters);
+line_attribute!(Queue, _putters, set_putters, putters);
 
 macro_rules! ordered {
     ($class:ident, $order:expr, $name:literal, $doc:literal) => {

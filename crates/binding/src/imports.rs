@@ -115,6 +115,8 @@ pub struct Imports {
     pub buffered_protocol: Py<PyAny>,
     /// `asyncio.selector_events._SelectorSocketTransport`
     pub selector_socket_transport: Py<PyAny>,
+    /// `asyncio.selector_events._SelectorDatagramTransport`
+    pub selector_datagram_transport: Py<PyAny>,
     /// `asyncio.unix_events._UnixReadPipeTransport`
     pub unix_read_pipe_transport: Py<PyAny>,
     /// `asyncio.unix_events._UnixWritePipeTransport`
@@ -213,6 +215,10 @@ fn load(py: Python<'_>) -> PyResult<Imports> {
         transport_socket: import("asyncio.trsock", "TransportSocket")?,
         buffered_protocol: import("asyncio.protocols", "BufferedProtocol")?,
         selector_socket_transport: import("asyncio.selector_events", "_SelectorSocketTransport")?,
+        selector_datagram_transport: import(
+            "asyncio.selector_events",
+            "_SelectorDatagramTransport",
+        )?,
         unix_read_pipe_transport: import("asyncio.unix_events", "_UnixReadPipeTransport")?,
         unix_write_pipe_transport: import("asyncio.unix_events", "_UnixWritePipeTransport")?,
         sendfile_try_native: py

@@ -58,6 +58,10 @@ pub struct Version {
     pub server_takes_transport: bool,
     /// `writelines` is `write` of all joined.
     pub writelines_joins: bool,
+    /// `sendto` sends a datagram without bytes, and does not ignore it.
+    pub sends_empty_datagrams: bool,
+    /// What a datagram counts besides its bytes while it waits to be sent.
+    pub datagram_header: usize,
     /// How a transport calls what it takes.
     pub bytes_like_text: &'static str,
     /// An accept loop takes one connection more than the backlog.
@@ -129,6 +133,8 @@ pub fn version(py: Python<'_>) -> PyResult<&'static Version> {
             checks_context: info >= (3, 15),
             server_takes_transport: takes_transport(py)?,
             writelines_joins: info < (3, 12),
+            sends_empty_datagrams: info >= (3, 13),
+            datagram_header: if info >= (3, 13) { 8 } else { 0 },
             bytes_like_text: match info >= (3, 14) {
                 true => "bytes, bytearray, or memoryview object",
                 false => "bytes-like object",

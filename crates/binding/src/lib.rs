@@ -84,7 +84,8 @@ mod _native {
     use crate::task::{Task, TaskStep, TaskWakeup};
     #[pymodule_export]
     use crate::transport::{
-        ReadPipeTransport, StreamTransport, TlsProtocol, TlsTransport, WritePipeTransport,
+        DatagramTransport, ReadPipeTransport, StreamTransport, TlsProtocol, TlsTransport,
+        WritePipeTransport,
     };
     use pyo3::prelude::*;
 

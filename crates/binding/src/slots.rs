@@ -22,7 +22,8 @@ use crate::future::{Future, FutureIter, Sent};
 use crate::interop;
 use crate::task::Task;
 use crate::transport::{
-    PipeEnd, ReadPipeTransport, StreamTransport, TlsTransport, WritePipeTransport,
+    DatagramTransport, Endpoint, ReadPipeTransport, StreamTransport, TlsTransport,
+    WritePipeTransport,
 };
 use crate::trashcan;
 
@@ -60,6 +61,7 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
             return Ok(());
         }
         install_closing::<StreamTransport>(py)?;
+        install_closing::<DatagramTransport>(py)?;
         install_closing::<ReadPipeTransport>(py)?;
         install_closing::<WritePipeTransport>(py)?;
         install_closing::<TlsTransport>(py)?;
@@ -131,6 +133,7 @@ macro_rules! closing {
 
 closing!(
     StreamTransport,
+    DatagramTransport,
     ReadPipeTransport,
     WritePipeTransport,
     TlsTransport,

@@ -6,12 +6,13 @@
 //! - `tasks`: `create_task`, `create_future`
 //! - `forked`: a child that goes on with its parent's loop
 //! - `watch`: `add_reader`, `add_writer` and their removers
-//! - `serve`: making transports, accepting connections; `pipes`: those of pipes
+//! - `serve`: making transports, accepting connections; `pipes`: those of pipes; `datagrams`: those of datagram sockets
 //! - `sock`: `sock_recv` and its like
 //!
 //! `riata.Loop` is a Python class derived from this one and from asyncio's own loop, whose code serves what is not
 //! native (see ARCHITECTURE.md).
 
+pub mod datagrams;
 pub mod forked;
 pub mod pipes;
 pub mod run;
@@ -35,6 +36,7 @@ use riata_engine::clock::{Nanos, monotonic};
 use riata_engine::driver::{Events, Interest, Poller, Readiness, Registry, WatchKey};
 use riata_engine::error::Error;
 use riata_engine::fork;
+use riata_engine::net::Datagrams;
 use riata_engine::ready::Ready;
 use riata_engine::remote::Remote;
 use riata_engine::timers::{TimerKey, Timers};
@@ -110,6 +112,8 @@ pub struct EventLoop {
     pub(crate) windows: GilCell<Vec<Py<Window>>>,
     /// Where reads are received.
     pub(crate) scratch: GilCell<Scratch>,
+    /// Where many datagrams are received.
+    pub(crate) datagrams: GilCell<Datagrams>,
     /// Room for what a poll reports; taken out while it is in use.
     events: GilCell<Option<Events>>,
     /// Whom the last poll's events concern and who has not been told yet.
@@ -348,6 +352,7 @@ impl EventLoop {
             encrypters: GilCell::default(),
             windows: GilCell::default(),
             scratch: GilCell::default(),
+            datagrams: GilCell::default(),
             events: GilCell::new(Some(Events::with_capacity(256))),
             concerned: GilCell::default(),
             overrides: GilCell::default(),

@@ -29,7 +29,7 @@ use crate::imports::imports;
 use crate::interop;
 use crate::task::Task;
 use crate::threads;
-use crate::transport::{PipeEnd, Signal, StreamTransport};
+use crate::transport::{Endpoint, Signal, StreamTransport};
 use crate::unwind;
 
 /// The longest poll: asyncio's MAXIMUM_SELECT_TIMEOUT, a day.
@@ -331,7 +331,11 @@ impl EventLoop {
                 Watcher::Remote | Watcher::Idle(_) => continue,
                 Watcher::Reader(_) | Watcher::Writer(_) => told = Told::InTurn,
                 // In debug mode these queue up by themselves, under a name for the reports of slow callbacks.
-                Watcher::Stream(_) | Watcher::ReadPipe(_) | Watcher::WritePipe(_) if debug => {}
+                Watcher::Stream(_)
+                | Watcher::Datagram(_)
+                | Watcher::ReadPipe(_)
+                | Watcher::WritePipe(_)
+                    if debug => {}
                 _ if told == Told::InTurn => {
                     let work = Work::Event(key, readiness);
                     this.ready.with(py, |ready| ready.push(work));
@@ -406,8 +410,9 @@ impl EventLoop {
                 Self::leave_task(slf)?;
                 StreamTransport::handle_ready(transport.bind(py), slf, readiness)
             }
-            Watcher::ReadPipe(pipe) => Self::tell_pipe(slf, pipe.bind(py), readiness),
-            Watcher::WritePipe(pipe) => Self::tell_pipe(slf, pipe.bind(py), readiness),
+            Watcher::Datagram(datagram) => Self::tell_endpoint(slf, datagram.bind(py), readiness),
+            Watcher::ReadPipe(pipe) => Self::tell_endpoint(slf, pipe.bind(py), readiness),
+            Watcher::WritePipe(pipe) => Self::tell_endpoint(slf, pipe.bind(py), readiness),
             // Paused, and something has come meanwhile: only now is the kernel asked not to tell.
             Watcher::Parked(_) => this
                 .registry
@@ -426,7 +431,7 @@ impl EventLoop {
         }
     }
 
-    fn tell_pipe<T: PipeEnd>(
+    fn tell_endpoint<T: Endpoint>(
         slf: &Bound<'_, Self>,
         pipe: &Bound<'_, T>,
         readiness: Readiness,

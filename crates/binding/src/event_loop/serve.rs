@@ -412,9 +412,9 @@ impl EventLoop {
         };
         let native = i32::try_from(number)
             .ok()
-            .and_then(|number| slf.get().transport_of(py, number));
-        let user = match native.filter(|transport| transport.get().occupies_descriptor(py)) {
-            Some(transport) => Some(transport.into_any()),
+            .and_then(|number| slf.get().occupant(py, number));
+        let user = match native {
+            Some(transport) => Some(transport),
             None => other_transport(slf, number)?,
         };
         match user {
@@ -428,7 +428,7 @@ impl EventLoop {
     }
 }
 
-/// The transport of asyncio's own (a datagram's) that has a descriptor, unless it is closing.
+/// The transport of asyncio's own, which a program has made by hand, that has a descriptor, unless it is closing.
 fn other_transport<'py>(
     slf: &Bound<'py, EventLoop>,
     fd: i64,

@@ -17,7 +17,7 @@ use super::sock::{Idle, Waiting};
 use super::work::LoopRef;
 use crate::error::os_error;
 use crate::handle::Handle;
-use crate::transport::{ReadPipeTransport, StreamTransport, WritePipeTransport};
+use crate::transport::{DatagramTransport, ReadPipeTransport, StreamTransport, WritePipeTransport};
 
 /// Who is told about a descriptor.
 pub enum Watcher {
@@ -29,6 +29,8 @@ pub enum Watcher {
     Writer(Callback),
     /// A transport that waits for something.
     Stream(Py<StreamTransport>),
+    /// A datagram socket's transport that waits for something.
+    Datagram(Py<DatagramTransport>),
     /// The reading end of a pipe that waits for something.
     ReadPipe(Py<ReadPipeTransport>),
     /// The writing end of a pipe that waits for something.
@@ -112,6 +114,7 @@ impl Watcher {
             Self::Reader(callback) => Self::Reader(callback.clone_ref(py)),
             Self::Writer(callback) => Self::Writer(callback.clone_ref(py)),
             Self::Stream(transport) => Self::Stream(transport.clone_ref(py)),
+            Self::Datagram(transport) => Self::Datagram(transport.clone_ref(py)),
             Self::ReadPipe(transport) => Self::ReadPipe(transport.clone_ref(py)),
             Self::WritePipe(transport) => Self::WritePipe(transport.clone_ref(py)),
             Self::Parked(transport) => Self::Parked(*transport),
@@ -127,6 +130,7 @@ impl Watcher {
             Self::Remote | Self::Parked(_) => Ok(()),
             Self::Reader(callback) | Self::Writer(callback) => callback.traverse(visit),
             Self::Stream(transport) => visit.call(transport),
+            Self::Datagram(transport) => visit.call(transport),
             Self::ReadPipe(transport) => visit.call(transport),
             Self::WritePipe(transport) => visit.call(transport),
             Self::Listener(listener) => listener.traverse(visit),
@@ -292,21 +296,26 @@ impl EventLoop {
         Ok(Some(changed))
     }
 
-    /// The transport that has `fd`, if one does.
-    pub fn transport_of<'py>(
-        &self,
-        py: Python<'py>,
-        fd: i32,
-    ) -> Option<Bound<'py, StreamTransport>> {
-        self.registry.with(py, |registry| {
+    /// The transport that has `fd` to itself, if one does.
+    pub fn occupant<'py>(&self, py: Python<'py>, fd: i32) -> Option<Bound<'py, PyAny>> {
+        let transport = self.registry.with(py, |registry| {
             registry
                 .watchers(fd)
                 .find_map(|key| match registry.get(key)? {
-                    Watcher::Stream(transport) => Some(transport.bind(py).clone()),
-                    Watcher::Parked(transport) => transport.get(py)?.cast_into().ok(),
+                    Watcher::Stream(transport) => Some(transport.bind(py).clone().into_any()),
+                    Watcher::Datagram(transport) => Some(transport.bind(py).clone().into_any()),
+                    Watcher::Parked(transport) => transport.get(py),
                     _ => None,
                 })
-        })
+        })?;
+        let occupies = if let Ok(stream) = transport.cast::<StreamTransport>() {
+            stream.get().occupies_descriptor(py)
+        } else if let Ok(datagram) = transport.cast::<DatagramTransport>() {
+            datagram.get().occupies_descriptor(py)
+        } else {
+            false // a pipe's end, which asyncio lets be watched beside
+        };
+        occupies.then_some(transport)
     }
 }
 

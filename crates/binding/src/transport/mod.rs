@@ -1,11 +1,13 @@
-//! Transports: streams over TCP and Unix sockets (one class for both, connecting and accepted), and pipes.
+//! Transports: streams over TCP and Unix sockets (one class for both, connecting and accepted), datagrams, and pipes.
 //!
 //! - `stream`: the object and what it holds; `life`: how it begins and ends; `watching`: what it waits for
 //! - `read`, `write`: what happens when the socket is ready
 //! - `surface`: the methods of `asyncio.Transport`
 //! - `private`: the private names that asyncio's own code uses (`sslproto`, `sendfile`)
 //! - `socket`: who owns the descriptor; `extra`: `get_extra_info`; `address`: addresses as Python shows them
-//! - `pipe`: the reading and the writing end of pipes; `flow`: what transports of every kind tell their protocols
+//! - `datagram`: the transport of datagram sockets
+//! - `pipe`: the reading and the writing end of pipes; `endpoint`: what they and datagram sockets have in common;
+//!   `flow`: what transports of every kind tell their protocols
 //! - `memory`: bytes that Python owns, as the kernel takes and gives them; `window`: bytes of ours that Python's `ssl` uses
 //! - `tls`: TLS over any of them
 //!
@@ -15,6 +17,8 @@
 //! how much waits, a full buffer, a loop that does not run) sends first what waits.
 
 mod address;
+mod datagram;
+mod endpoint;
 mod extra;
 mod flow;
 mod life;
@@ -31,8 +35,10 @@ mod window;
 mod write;
 
 pub use address::{from_python as address_from_python, to_python as address_to_python};
+pub use datagram::DatagramTransport;
+pub use endpoint::Endpoint;
 pub use memory::{copy_bytes, fill_buffer, read_buffer};
-pub use pipe::{PipeEnd, ReadPipeTransport, WritePipeTransport};
+pub use pipe::{ReadPipeTransport, WritePipeTransport};
 pub use read::Scratch;
 pub use socket::{Socket, borrow, check_owner, python_socket};
 pub use stream::{Origin, Signal, StreamTransport, logger};

@@ -77,13 +77,9 @@ impl Manner {
         if matches!(call, Call::Connect | Call::Accept) {
             return Ok(Self::Method);
         }
-        let is_original = |name: &Bound<'_, PyString>| -> PyResult<bool> {
-            match socket.get_type().getattr_opt(name)? {
-                Some(method) => Ok(method.is(&raw_socket(py)?.bind(py).getattr(name)?)),
-                None => Ok(false),
-            }
-        };
-        if !is_original(call.method(py))? || !plain && !is_original(intern!(py, "fileno"))? {
+        if !is_original(socket, call.method(py))?
+            || !plain && !is_original(socket, intern!(py, "fileno"))?
+        {
             return Ok(Self::Method);
         }
         Ok(Self::Direct(match call {
@@ -91,6 +87,36 @@ impl Manner {
             _ => 0,
         }))
     }
+}
+
+/// Whether a socket's method `name` is no more than the system call.
+fn is_original(socket: &Bound<'_, PyAny>, name: &Bound<'_, PyString>) -> PyResult<bool> {
+    let py = socket.py();
+    match socket.get_type().getattr_opt(name)? {
+        Some(method) => Ok(method.is(&raw_socket(py)?.bind(py).getattr(name)?)),
+        None => Ok(false),
+    }
+}
+
+/// The address family of a socket over which datagrams can be sent and received by system calls: none of its methods is
+/// overridden, and its addresses are known here. None for others, which have to be asked by method.
+///
+/// # Errors
+/// What looking up attributes of its class raises.
+pub fn datagram_family(socket: &Bound<'_, PyAny>) -> PyResult<Option<i32>> {
+    let py = socket.py();
+    for name in [
+        intern!(py, "fileno"),
+        intern!(py, "recvfrom"),
+        intern!(py, "send"),
+        intern!(py, "sendto"),
+    ] {
+        if !is_original(socket, name)? {
+            return Ok(None);
+        }
+    }
+    let family = family(socket)?;
+    Ok(direct::is_known(family).then_some(family))
 }
 
 /// `_socket.socket`, whose methods are the system calls.
@@ -103,7 +129,7 @@ fn raw_socket(py: Python<'_>) -> PyResult<&'static Py<PyAny>> {
 ///
 /// # Errors
 /// TypeError for what is no socket.
-pub fn family(socket: &Bound<'_, PyAny>) -> PyResult<i32> {
+fn family(socket: &Bound<'_, PyAny>) -> PyResult<i32> {
     static FAMILY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = socket.py();
     FAMILY

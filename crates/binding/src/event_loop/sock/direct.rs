@@ -67,7 +67,7 @@ pub fn attempt<'py>(
 }
 
 /// Addresses of these families can be shown to Python.
-fn is_known(family: i32) -> bool {
+pub fn is_known(family: i32) -> bool {
     matches!(family, libc::AF_INET | libc::AF_INET6 | libc::AF_UNIX)
 }
 

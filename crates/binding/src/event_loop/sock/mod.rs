@@ -16,7 +16,9 @@ use pyo3::prelude::*;
 
 use super::EventLoop;
 use crate::imports::imports;
+pub use attempt::datagram_family;
 use attempt::{Attempt, Call, Manner, Request};
+pub use direct::audit_sendto;
 pub use waiting::{Idle, Waiting, Which};
 
 impl EventLoop {

@@ -11,12 +11,12 @@ use riata_engine::driver::{Interest, Readiness};
 use riata_engine::net;
 use riata_engine::stream::Abort;
 
-use super::shared::{Core, PipeEnd, call_soon, log, log_error};
 use crate::cell::GilCell;
 use crate::error::os_error;
 use crate::event_loop::EventLoop;
 use crate::event_loop::watch::Watcher;
 use crate::imports::imports;
+use crate::transport::endpoint::{Core, Endpoint, call_soon, log, log_error};
 use crate::transport::flow;
 use crate::transport::memory;
 use crate::transport::read::Received;
@@ -41,8 +41,9 @@ pub struct ReadPipeTransport {
     state: GilCell<State>,
 }
 
-impl PipeEnd for ReadPipeTransport {
+impl Endpoint for ReadPipeTransport {
     const CLASS: &'static str = "_UnixReadPipeTransport";
+    const LOGGER: &'static str = super::LOGGER;
 
     fn core<R>(&self, py: Python<'_>, body: impl FnOnce(&mut Core) -> R) -> R {
         self.state.with(py, |state| body(&mut state.core))
@@ -77,7 +78,7 @@ impl ReadPipeTransport {
     /// A transport over `pipe`, whose `connection_made` is scheduled.
     ///
     /// # Errors
-    /// ValueError for a regular file; as `PipeEnd::begin`.
+    /// ValueError for a regular file; as `Endpoint::begin`.
     pub fn create<'py>(
         event_loop: &Bound<'py, EventLoop>,
         pipe: &Bound<'py, PyAny>,
@@ -86,7 +87,7 @@ impl ReadPipeTransport {
         extra: Option<Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, Self>> {
         let refusal = "Pipe transport is for pipes/sockets only.";
-        let (core, _kind) = Core::new(event_loop, pipe, protocol, extra, refusal)?;
+        let (core, _kind) = super::open(event_loop, pipe, protocol, extra, refusal)?;
         let state = State {
             core,
             paused: false,
@@ -270,13 +271,15 @@ impl ReadPipeTransport {
 
     #[getter]
     fn _pipe(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.core(py, |core| core.pipe.as_ref().map(|pipe| pipe.clone_ref(py)))
+        self.core(py, |core| {
+            core.owner.as_ref().map(|pipe| pipe.clone_ref(py))
+        })
     }
 
     /// None disowns the pipe: it is closed elsewhere.
     #[setter(_pipe)]
     fn set_pipe(&self, py: Python<'_>, pipe: Option<Py<PyAny>>) {
-        let before = self.core(py, |core| std::mem::replace(&mut core.pipe, pipe));
+        let before = self.core(py, |core| std::mem::replace(&mut core.owner, pipe));
         drop(before);
     }
 

@@ -5,7 +5,7 @@
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 
-use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyOSError, PyValueError};
+use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyMemoryView};
@@ -15,12 +15,12 @@ use riata_engine::error::Error;
 use riata_engine::net::{self, PipeKind};
 use riata_engine::stream::{Close, Drained, Flow, Watermarks, WriteBuffer};
 
-use super::shared::{Core, PipeEnd, log, log_error, logger};
 use crate::cell::GilCell;
 use crate::error::os_error;
 use crate::event_loop::EventLoop;
 use crate::event_loop::watch::Watcher;
 use crate::imports::imports;
+use crate::transport::endpoint::{Core, Endpoint, log};
 use crate::transport::flow;
 use crate::transport::memory::Chunk;
 use crate::transport::socket::borrow;
@@ -61,8 +61,9 @@ pub struct WritePipeTransport {
     state: GilCell<State>,
 }
 
-impl PipeEnd for WritePipeTransport {
+impl Endpoint for WritePipeTransport {
     const CLASS: &'static str = "_UnixWritePipeTransport";
+    const LOGGER: &'static str = super::LOGGER;
 
     fn core<R>(&self, py: Python<'_>, body: impl FnOnce(&mut Core) -> R) -> R {
         self.state.with(py, |state| body(&mut state.core))
@@ -113,7 +114,7 @@ impl WritePipeTransport {
     /// A transport over `pipe`, whose `connection_made` is scheduled.
     ///
     /// # Errors
-    /// ValueError for a regular file; as `PipeEnd::begin`.
+    /// ValueError for a regular file; as `Endpoint::begin`.
     pub fn create<'py>(
         event_loop: &Bound<'py, EventLoop>,
         pipe: &Bound<'py, PyAny>,
@@ -122,7 +123,7 @@ impl WritePipeTransport {
         extra: Option<Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, Self>> {
         let refusal = "Pipe transport is only for pipes, sockets and character devices";
-        let (core, kind) = Core::new(event_loop, pipe, protocol, extra, refusal)?;
+        let (core, kind) = super::open(event_loop, pipe, protocol, extra, refusal)?;
         let state = State {
             core,
             buffer: WriteBuffer::new(),
@@ -238,24 +239,6 @@ impl WritePipeTransport {
         Self::fatal(slf, &exception, "Fatal write error on pipe transport")
     }
 
-    /// Reports a fatal error by asyncio's rules (an OSError in debug mode alone), and ends the connection.
-    fn fatal(slf: &Bound<'_, Self>, exception: &Bound<'_, PyAny>, message: &str) -> PyResult<()> {
-        let py = slf.py();
-        if exception.is_instance_of::<PyOSError>() {
-            log_error(slf, message, exception)?;
-        } else {
-            let (event_loop, protocol) = (slf.get().event_loop(py), slf.get().protocol(py));
-            flow::report(
-                event_loop.as_ref(),
-                slf.as_any(),
-                protocol.as_ref(),
-                exception,
-                message,
-            )?;
-        }
-        Self::abandon(slf, Some(exception.clone()))
-    }
-
     /// A write to a pipe that is closed: dropped, and from the fifth on told of.
     fn note_lost_write(&self, py: Python<'_>) -> PyResult<()> {
         let before = self.state.with(py, |state| {
@@ -265,7 +248,7 @@ impl WritePipeTransport {
         });
         if before >= UNTOLD_LOST_WRITES {
             let text = "pipe closed by peer or os.write(pipe, data) raised exception.";
-            logger(py)?.call_method1(intern!(py, "warning"), (text,))?;
+            Self::logger(py)?.call_method1(intern!(py, "warning"), (text,))?;
         }
         Ok(())
     }
@@ -425,13 +408,15 @@ impl WritePipeTransport {
 
     #[getter]
     fn _pipe(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.core(py, |core| core.pipe.as_ref().map(|pipe| pipe.clone_ref(py)))
+        self.core(py, |core| {
+            core.owner.as_ref().map(|pipe| pipe.clone_ref(py))
+        })
     }
 
     /// None disowns the pipe: it is closed elsewhere.
     #[setter(_pipe)]
     fn set_pipe(&self, py: Python<'_>, pipe: Option<Py<PyAny>>) {
-        let before = self.core(py, |core| std::mem::replace(&mut core.pipe, pipe));
+        let before = self.core(py, |core| std::mem::replace(&mut core.owner, pipe));
         drop(before);
     }
 

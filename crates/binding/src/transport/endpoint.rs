@@ -1,10 +1,8 @@
-//! What the two ends of pipes have in common.
-
-#![allow(unsafe_code)]
+//! What transports over an object that owns a descriptor have in common: pipes' ends and datagram sockets.
 
 use std::os::fd::RawFd;
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::PyOSError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
@@ -12,7 +10,6 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use pyo3::{PyClass, PyTraverseError, PyVisit};
 use riata_engine::driver::{Interest, Readiness, WatchKey};
 use riata_engine::error::Error;
-use riata_engine::net::{self, PipeKind};
 use riata_engine::stream::{Abort, Lifecycle, Lost};
 
 use crate::context;
@@ -22,18 +19,18 @@ use crate::event_loop::watch::{Unowned, Watcher};
 use crate::event_loop::work::LoopRef;
 use crate::handle::Handle;
 use crate::imports::imports;
-use crate::transport::flow::is_interrupt;
+use crate::transport::flow::{self, is_interrupt};
 use crate::transport::life::warn_unclosed;
-use crate::transport::socket::{borrow, check_owner};
+use crate::transport::socket::check_owner;
 use crate::unwind;
 
-/// What is said of a pipe that is not open.
-const CLOSED: Error = Error {
+/// What is said of a descriptor that is not open.
+pub const CLOSED: Error = Error {
     call: "fileno",
     errno: libc::EBADF,
 };
 
-/// What both ends hold.
+/// What all of them hold.
 pub struct Core {
     /// None once lost.
     pub event_loop: Option<Py<EventLoop>>,
@@ -44,54 +41,39 @@ pub struct Core {
     /// What `get_extra_info` knows.
     pub extra: Option<Py<PyDict>>,
     /// The object that owns the descriptor; None once closed.
-    pub pipe: Option<Py<PyAny>>,
+    pub owner: Option<Py<PyAny>>,
     /// The descriptor's number, kept when it is closed: `repr` shows it.
     pub fd: RawFd,
-    key: Option<WatchKey>,
+    /// Its place in the loop's table.
+    pub key: Option<WatchKey>,
     pub lifecycle: Lifecycle,
     /// `connection_made` was called.
     pub started: bool,
 }
 
 impl Core {
-    /// What a transport over `pipe` begins with, and what the descriptor is, which is made non-blocking.
+    /// What a transport over `owner` begins with; `fd` is the owner's descriptor.
     ///
     /// # Errors
-    /// ValueError with `refusal` for what cannot be waited for (a regular file); OSError for what is not open; what
-    /// `pipe.fileno()` raises.
+    /// MemoryError.
     pub fn new(
         event_loop: &Bound<'_, EventLoop>,
-        pipe: &Bound<'_, PyAny>,
+        owner: &Bound<'_, PyAny>,
+        fd: RawFd,
         protocol: &Bound<'_, PyAny>,
-        extra: Option<Bound<'_, PyDict>>,
-        refusal: &'static str,
-    ) -> PyResult<(Self, PipeKind)> {
-        let py = pipe.py();
-        let extra = extra.unwrap_or_else(|| PyDict::new(py));
-        extra.set_item(intern!(py, "pipe"), pipe)?;
-        let fd: RawFd = pipe.call_method0(intern!(py, "fileno"))?.extract()?;
-        if fd < 0 {
-            return Err(os_error(CLOSED));
-        }
-        // SAFETY: B7: the pipe object has just given its number.
-        let kind = net::kind(unsafe { borrow(fd) }).map_err(os_error)?;
-        if kind == PipeKind::Other {
-            return Err(PyValueError::new_err(refusal));
-        }
-        // SAFETY: B7: as above; nothing has been called since.
-        net::set_nonblocking(unsafe { borrow(fd) }).map_err(os_error)?;
-        let core = Self {
+        extra: Bound<'_, PyDict>,
+    ) -> PyResult<Self> {
+        Ok(Self {
             event_loop: Some(event_loop.clone().unbind()),
             protocol: Some(protocol.clone().unbind()),
-            context: Some(context::copy_current(py)?),
+            context: Some(context::copy_current(owner.py())?),
             extra: Some(extra.unbind()),
-            pipe: Some(pipe.clone().unbind()),
+            owner: Some(owner.clone().unbind()),
             fd,
             key: None,
             lifecycle: Lifecycle::new(),
             started: false,
-        };
-        Ok((core, kind))
+        })
     }
 
     /// Shows the collector what is inside.
@@ -100,14 +82,17 @@ impl Core {
         visit.call(&self.protocol)?;
         visit.call(&self.context)?;
         visit.call(&self.extra)?;
-        visit.call(&self.pipe)
+        visit.call(&self.owner)
     }
 }
 
-/// One of the two classes.
-pub trait PipeEnd: PyClass<Frozen = True> + Sync {
+/// One of the classes.
+pub trait Endpoint: PyClass<Frozen = True> + Sync {
     /// asyncio's class, whose name `repr` shows.
     const CLASS: &'static str;
+
+    /// The module of asyncio's whose `logger` it logs through.
+    const LOGGER: &'static str;
 
     /// Opens the common part for a moment: see `GilCell::with`.
     fn core<R>(&self, py: Python<'_>, body: impl FnOnce(&mut Core) -> R) -> R;
@@ -138,6 +123,14 @@ pub trait PipeEnd: PyClass<Frozen = True> + Sync {
         let py = slf.py();
         let method = slf.as_any().getattr(intern!(py, "_ready"))?;
         Ok((method, PyTuple::new(py, [readiness.bits()])?))
+    }
+
+    /// What asyncio's twin logs through: asked each time, as tests and programs replace it.
+    ///
+    /// # Errors
+    /// ImportError, AttributeError.
+    fn logger(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        py.import(Self::LOGGER)?.getattr(intern!(py, "logger"))
     }
 
     /// The loop, until the connection is lost.
@@ -205,16 +198,19 @@ pub trait PipeEnd: PyClass<Frozen = True> + Sync {
         Self::settle_watch(slf)
     }
 
-    /// The descriptor's number, if it is still the pipe object's own, for one system call.
+    /// The descriptor's number, if it is still the owner's, for one system call.
     ///
     /// # Errors
     /// EBADF when it was closed, by whomever.
     fn live_fd(&self, py: Python<'_>) -> Result<RawFd, Error> {
-        let (fd, pipe) = self.core(py, |core| {
-            (core.fd, core.pipe.as_ref().map(|pipe| pipe.clone_ref(py)))
+        let (fd, owner) = self.core(py, |core| {
+            (
+                core.fd,
+                core.owner.as_ref().map(|owner| owner.clone_ref(py)),
+            )
         });
-        match pipe {
-            Some(pipe) => check_owner(pipe.bind(py), fd).map(|()| fd),
+        match owner {
+            Some(owner) => check_owner(owner.bind(py), fd).map(|()| fd),
             None => Err(CLOSED),
         }
     }
@@ -323,14 +319,29 @@ pub trait PipeEnd: PyClass<Frozen = True> + Sync {
             return Ok(());
         };
         match context::run_in_or_copy(&context, || Self::respond(slf, readiness)) {
-            Err(error) if !is_interrupt(py, &error) => {
-                let handle = Self::ready_handle(slf, event_loop, readiness)?;
-                let (callback, args) = Self::ready_call(slf, readiness)?;
-                let event_loop = event_loop.as_any();
-                Handle::report(handle.as_any(), &callback, &args, event_loop, error)
-            }
-            outcome => outcome,
+            Err(error) => Self::report_raised(slf, event_loop, readiness, error),
+            Ok(()) => Ok(()),
         }
+    }
+
+    /// Reports what a protocol has raised as a callback's.
+    ///
+    /// # Errors
+    /// `error` itself when it is SystemExit or KeyboardInterrupt.
+    #[cold]
+    fn report_raised(
+        slf: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+        readiness: Readiness,
+        error: PyErr,
+    ) -> PyResult<()> {
+        if is_interrupt(slf.py(), &error) {
+            return Err(error);
+        }
+        let handle = Self::ready_handle(slf, event_loop, readiness)?;
+        let (callback, args) = Self::ready_call(slf, readiness)?;
+        let event_loop = event_loop.as_any();
+        Handle::report(handle.as_any(), &callback, &args, event_loop, error)
     }
 
     /// The same to come, as a handle: in debug mode, so that slow protocols are told of.
@@ -367,6 +378,27 @@ pub trait PipeEnd: PyClass<Frozen = True> + Sync {
         Self::schedule_lost(slf, exception)
     }
 
+    /// Reports a fatal error by asyncio's rules (an OSError in debug mode alone), and ends the connection.
+    ///
+    /// # Errors
+    /// RuntimeError when the loop is closed.
+    fn fatal(slf: &Bound<'_, Self>, exception: &Bound<'_, PyAny>, message: &str) -> PyResult<()> {
+        let py = slf.py();
+        if exception.is_instance_of::<PyOSError>() {
+            log_error(slf, message, exception)?;
+        } else {
+            let (event_loop, protocol) = (slf.get().event_loop(py), slf.get().protocol(py));
+            flow::report(
+                event_loop.as_ref(),
+                slf.as_any(),
+                protocol.as_ref(),
+                exception,
+                message,
+            )?;
+        }
+        Self::abandon(slf, Some(exception.clone()))
+    }
+
     /// Schedules `connection_lost`: the lifecycle has just answered that it is to be called.
     ///
     /// # Errors
@@ -384,10 +416,10 @@ pub trait PipeEnd: PyClass<Frozen = True> + Sync {
         }
     }
 
-    /// Tells the protocol that the connection is lost, once, and closes the pipe.
+    /// Tells the protocol that the connection is lost, once, and closes what is underneath.
     ///
     /// # Errors
-    /// What the protocol raises, or else the pipe's `close()`.
+    /// What the protocol raises, or else the owner's `close()`.
     fn lost(slf: &Bound<'_, Self>, exception: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
@@ -403,44 +435,44 @@ pub trait PipeEnd: PyClass<Frozen = True> + Sync {
         told.and(this.give_back(py))
     }
 
-    /// Closes the pipe, and lets everything else go.
+    /// Closes the owner, and lets everything else go.
     ///
     /// # Errors
-    /// What the pipe's `close()` raises.
+    /// What the owner's `close()` raises.
     fn give_back(&self, py: Python<'_>) -> PyResult<()> {
         self.unwatch(py);
         self.forget_unwritten(py);
-        let (pipe, rest) = self.core(py, |core| {
+        let (owner, rest) = self.core(py, |core| {
             let rest = (
                 core.event_loop.take(),
                 core.protocol.take(),
                 core.context.take(),
             );
-            (core.pipe.take(), rest)
+            (core.owner.take(), rest)
         });
         drop(rest);
-        match pipe {
-            Some(pipe) => pipe.call_method0(py, intern!(py, "close")).map(drop),
+        match owner {
+            Some(owner) => owner.call_method0(py, intern!(py, "close")).map(drop),
             None => Ok(()),
         }
     }
 
     /// Whether the finalizer has anything to do.
     fn is_open(&self, py: Python<'_>) -> bool {
-        // One whose pipe was disowned may still be in the loop's table.
-        self.core(py, |core| core.pipe.is_some() || core.key.is_some())
+        // One whose owner was taken away may still be in the loop's table.
+        self.core(py, |core| core.owner.is_some() || core.key.is_some())
     }
 
     /// The finalizer: an open transport that nobody holds is warned of and closed.
     ///
     /// # Errors
-    /// The warning, where the program has made it an error; what the pipe's `close()` raises.
+    /// The warning, where the program has made it an error; what the owner's `close()` raises.
     fn finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         if !slf.get().is_open(py) {
             return Ok(());
         }
-        let warned = match slf.get().core(py, |core| core.pipe.is_some()) {
+        let warned = match slf.get().core(py, |core| core.owner.is_some()) {
             true => warn_unclosed(slf.as_any()),
             false => Ok(()),
         };
@@ -461,7 +493,7 @@ pub trait PipeEnd: PyClass<Frozen = True> + Sync {
                 core.protocol.take(),
                 core.context.take(),
                 core.extra.take(),
-                core.pipe.take(),
+                core.owner.take(),
             )
         });
         drop(cleared);
@@ -489,7 +521,7 @@ pub trait PipeEnd: PyClass<Frozen = True> + Sync {
     /// `repr`, in asyncio's words; `more` is said of a pipe whose loop is open.
     fn describe(&self, py: Python<'_>, polling: Interest, more: Option<String>) -> String {
         let (open, closing, fd) = self.core(py, |core| {
-            (core.pipe.is_some(), core.lifecycle.is_closing(), core.fd)
+            (core.owner.is_some(), core.lifecycle.is_closing(), core.fd)
         });
         let mut info = vec![Self::CLASS.to_owned()];
         match (open, closing) {
@@ -524,8 +556,8 @@ pub fn call_soon<'py>(
         .map(drop)
 }
 
-/// Logs `text % transport` as asyncio's pipe transports do, in debug mode.
-pub fn log<T: PipeEnd>(
+/// Logs `text % transport` as asyncio's transports do, in debug mode.
+pub fn log<T: Endpoint>(
     slf: &Bound<'_, T>,
     level: &Bound<'_, PyString>,
     text: &str,
@@ -533,14 +565,14 @@ pub fn log<T: PipeEnd>(
     let py = slf.py();
     match slf.get().event_loop(py) {
         Some(event_loop) if event_loop.get().debug(py) => {
-            logger(py)?.call_method1(level, (text, slf)).map(drop)
+            T::logger(py)?.call_method1(level, (text, slf)).map(drop)
         }
         _ => Ok(()),
     }
 }
 
 /// Logs `message` about a transport with the traceback of `exception`, in debug mode.
-pub fn log_error<T: PipeEnd>(
+pub fn log_error<T: Endpoint>(
     slf: &Bound<'_, T>,
     message: &str,
     exception: &Bound<'_, PyAny>,
@@ -550,7 +582,7 @@ pub fn log_error<T: PipeEnd>(
         Some(event_loop) if event_loop.get().debug(py) => {
             let options = PyDict::new(py);
             options.set_item(intern!(py, "exc_info"), exception)?;
-            logger(py)?
+            T::logger(py)?
                 .call_method(
                     intern!(py, "debug"),
                     ("%r: %s", slf, message),
@@ -560,10 +592,4 @@ pub fn log_error<T: PipeEnd>(
         }
         _ => Ok(()),
     }
-}
-
-/// What asyncio's pipe transports log through: asked each time, as tests and programs replace it.
-pub fn logger(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    py.import(intern!(py, "asyncio.unix_events"))?
-        .getattr(intern!(py, "logger"))
 }

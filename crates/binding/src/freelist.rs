@@ -66,12 +66,19 @@ unsafe extern "C" fn alloc<T: Recycled>(
     items: ffi::Py_ssize_t,
 ) -> *mut ffi::PyObject {
     // SAFETY: B11: called by the interpreter or PyO3, with the GIL; what was kept is memory of exactly this type,
-    // initialized here as far as `PyType_GenericAlloc` does for a type whose maker writes every field.
+    // initialized here as `PyType_GenericAlloc` does. Zeros, too: before PyO3 writes the fields, Python 3.11 makes the
+    // object's dictionary, and that may start the collector.
     unsafe {
         let py = Python::assume_attached();
         if class == T::type_object_raw(py)
             && let Some(object) = T::kept().with(py, |kept| kept.0.pop())
         {
+            let size = (*class).tp_basicsize.cast_unsigned();
+            let header = size_of::<ffi::PyObject>();
+            object
+                .cast::<u8>()
+                .add(header)
+                .write_bytes(0, size.saturating_sub(header));
             ffi::PyObject_Init(object, class);
             ffi::PyObject_GC_Track(object.cast());
             return object;

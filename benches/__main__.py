@@ -13,21 +13,22 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from statistics import geometric_mean, median
+from types import ModuleType
 
 from rich.console import Console
 from rich.table import Table
 
+from benches import children, micro
 from benches.loops import NAMES, OURS
-from benches.micro import CASES
 
 ROOT = Path(__file__).parent.parent
 
 
-def micro(case: str, count: int) -> Callable[[str], float]:
-    """A measurement of a micro benchmark, in CPU microseconds an operation."""
+def alone(module: ModuleType, case: str, count: int) -> Callable[[str], float]:
+    """A measurement of a case of `module` in a process of its own, in CPU microseconds an operation."""
 
     def measure(loop: str) -> float:
-        command = [sys.executable, "-m", "benches.micro", loop, case, str(count)]
+        command = [sys.executable, "-m", module.__name__, loop, case, str(count)]
         run = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
         return float(run.stdout) / count * 1e6
 
@@ -80,7 +81,8 @@ def main() -> None:
     parser.add_argument("--tls-load", type=Path, required=True, help="the program tls_load, which does so over TLS")
     options = parser.parse_args()
 
-    cases = {case: micro(case, options.count) for case in CASES}
+    cases = {case: alone(micro, case, options.count) for case in micro.CASES}
+    cases |= {case: alone(children, case, max(50, options.count // 400)) for case in children.CASES}
     for size in (1024, 10 * 1024, 100 * 1024):
         messages = max(2000, options.count // (1 + size // 4096))
         cases[f"echo, 64 x {size // 1024} KiB"] = echo(options.load, 64, size, messages)
@@ -100,12 +102,12 @@ def main() -> None:
         for name in OURS:
             ratios = sorted(round["uvloop"] / round[name] for round in rounds)
             cells.append(f"{median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
-            if case in CASES:
+            if case in micro.CASES:
                 means[name].append(median(ratios))
         table.add_row(case, *cells)
     if all(means.values()):
         table.add_row(
-            "geometric mean, without echo", *[""] * len(NAMES), *(f"{geometric_mean(means[n]):.2f}" for n in OURS)
+            "geometric mean of the small things", *[""] * len(NAMES), *(f"{geometric_mean(means[n]):.2f}" for n in OURS)
         )
     Console(width=130).print(table)
     folder.cleanup()

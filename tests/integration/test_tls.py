@@ -524,7 +524,7 @@ def test_sendfile_falls_back(run: Run, tmp_path: Path) -> None:
     run(main())
 
 
-def test_keys_change_while_data_goes_both_ways(run: Run) -> None:
+def test_a_client_is_asked_for_its_certificate_in_between(run: Run) -> None:
     async def main() -> None:
         serving = server_context(ssl.TLSVersion.TLSv1_3)
         serving.verify_mode = ssl.CERT_OPTIONAL
@@ -545,6 +545,49 @@ def test_keys_change_while_data_goes_both_ways(run: Run) -> None:
         client.transport.close()
         await client.lost
         await served.lost
+        await end(server)
+
+    run(main())
+
+
+@pytest.mark.parametrize(("version", "command"), [("-tls1_3", b"K\n"), ("-tls1_3", b"k\n"), ("-tls1_2", b"R\n")])
+def test_keys_change_in_between(run: Run, version: str, command: bytes) -> None:
+    """New keys in TLS 1.3, ours asked for or not; renegotiation in TLS 1.2, which OpenSSL refuses to clients."""
+
+    async def main() -> None:
+        made: list[Echo] = []
+
+        def factory() -> Echo:
+            made.append(Echo())
+            return made[-1]
+
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(factory, "127.0.0.1", 0, ssl=server_context())
+        port = server.sockets[0].getsockname()[1]
+        client = await asyncio.create_subprocess_exec(
+            "openssl",
+            *("s_client", "-connect", f"127.0.0.1:{port}", version, "-CAfile", certificate().with_suffix(".crt")),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert client.stdin is not None
+        assert client.stdout is not None
+        assert client.stderr is not None
+        client.stdin.write(b"before\n")
+        await client.stdout.readuntil(b"before\n")
+        client.stdin.write(command)
+        if command == b"R\n":
+            await made[0].lost
+        else:
+            await client.stderr.readuntil(b"KEYUPDATE\n")
+            client.stdin.write(b"after\n")
+            await client.stdout.readuntil(b"after\n")
+            assert made[0].received == b"before\nafter\n"
+        client.stdin.close()
+        await made[0].lost
+        assert made[0].events.count("lost") == 1
+        await client.wait()
         await end(server)
 
     run(main())

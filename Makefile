@@ -106,6 +106,11 @@ conformance: ## CPython's own asyncio tests on riata, under Python 3.11, 3.12 an
 conformance-one: build ## the same under PYTHON only
 	$(BIN)/python -m tests.conformance
 
+.PHONY: ecosystem
+ecosystem: build ## other projects' own test suites, and real clients against real servers, on asyncio and on riata; ARGS= chooses
+	$(BIN)/python -m tests.ecosystem --wheel $(VENV)/wheel/*.whl --environments .venvs/ecosystem/$(KEY) \
+	    --store $(CARGO_TARGET_DIR)/ecosystem $(ARGS)
+
 .PHONY: bench
 bench: build $(VENV)/bench ## how fast riata is beside asyncio and uvloop
 	cargo build --quiet --release --locked -p riata-engine --example echo_load

@@ -50,7 +50,8 @@ pub trait Host {
     /// Ends a timer and returns its job; `None` if it is not pending.
     fn cancel_timer(&self, timer: TimerKey) -> Option<Job>;
 
-    /// Begins to watch a descriptor, level-triggered.
+    /// Begins to watch a descriptor: level-triggered, unless `interest` has
+    /// [`EDGE`](Interest::EDGE).
     ///
     /// # Errors
     ///
@@ -78,7 +79,8 @@ pub trait Host {
 /// The part of a loop that other threads may call.
 pub trait RemoteHost: Send + Sync {
     /// Brings `parcel` to the loop's thread, to be opened by [`Guests::open`] there, and ends
-    /// the loop's sleep. Order is kept for each sending thread.
+    /// the loop's sleep. Order is kept for each sending thread; a parcel that
+    /// [merges](Parcel::merges_as) with one that waits may be dropped.
     fn send(&self, parcel: Parcel);
 }
 

@@ -21,6 +21,7 @@ mod future;
 mod handle;
 mod imports;
 mod interop;
+mod part;
 mod slots;
 mod streams;
 mod sync;

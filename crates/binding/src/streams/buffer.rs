@@ -2,10 +2,11 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PySlice};
+use pyo3::types::{PyByteArray, PyBytes};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::cell::GilCell;
+use crate::part::slice;
 
 /// The bytes. One chunk is kept as it came, and given out whole if it is asked for so; more are joined in a `bytearray`,
 /// and so is what Python looks at as `_buffer`.
@@ -113,7 +114,7 @@ impl Buffer {
                 self.hold(py, left);
                 Ok(())
             }
-            Look::Joined(joined) => joined.del_item(PySlice::new(py, 0, count.cast_signed(), 1)),
+            Look::Joined(joined) => joined.del_item(slice(py, 0, Some(count))?),
         }
     }
 

@@ -4,10 +4,11 @@ use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError, PyOSError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PySlice, PyString, PyTuple};
+use pyo3::types::{PyString, PyTuple};
 
 use super::direct;
 use crate::event_loop::EventLoop;
+use crate::part::part;
 use crate::unwind;
 
 /// What is to be done with a socket.
@@ -224,11 +225,7 @@ impl<'py> Request<'_, 'py> {
         let sent = self.sent.unwrap_or(0);
         let rest = match sent {
             0 => self.first.clone(),
-            _ => {
-                let end = isize::try_from(self.first.len()?)?;
-                let slice = PySlice::new(py, isize::try_from(sent)?, end, 1);
-                self.first.get_item(slice)?
-            }
+            _ => part(self.first, sent, None)?,
         };
         let more: usize = unwind::call_method(self.socket, name, [&rest])?.extract()?;
         match sent + more == self.first.len()? {

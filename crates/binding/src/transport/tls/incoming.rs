@@ -1,14 +1,15 @@
 //! From the peer to the program: what arrives, decrypted, record by record.
 
-use pyo3::exceptions::{PyBufferError, PyException, PyRuntimeError};
+use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyMemoryView, PySlice};
+use pyo3::types::PyMemoryView;
 use riata_engine::stream::Flow;
 
 use super::objects::{Answer, answer, is_interrupt, logger};
 use super::protocol::{Phase, TlsProtocol, Told};
 use crate::event_loop::EventLoop;
+use crate::part::part;
 use crate::transport::stream::Reception;
 use crate::transport::window::{WINDOW_SIZE, Window};
 use crate::unwind;
@@ -417,7 +418,5 @@ impl TlsProtocol {
 
 /// What of `buffer` comes after `offset`: a view, for slices of some buffers are copies.
 fn rest<'py>(buffer: &Bound<'py, PyAny>, offset: usize) -> PyResult<Bound<'py, PyAny>> {
-    let py = buffer.py();
-    let offset = isize::try_from(offset).map_err(|_| PyBufferError::new_err("too large"))?;
-    PyMemoryView::from(buffer)?.get_item(PySlice::new(py, offset, isize::MAX, 1))
+    part(PyMemoryView::from(buffer)?.as_any(), offset, None)
 }

@@ -7,7 +7,7 @@
 use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyMemoryView, PySlice};
+use pyo3::types::{PyBytes, PyDict, PyMemoryView};
 use riata_engine::stream::Flow;
 
 use super::objects::{Answer, answer, is_interrupt, logger, objects};
@@ -15,6 +15,7 @@ use super::protocol::{Phase, State, TlsProtocol};
 use crate::context;
 use crate::event_loop::EventLoop;
 use crate::imports::call_exception_handler;
+use crate::part::part;
 use crate::unwind;
 
 /// How much is encrypted in one call, in bytes: a record, so that what goes through the `MemoryBIO` stays in the
@@ -282,10 +283,12 @@ impl TlsProtocol {
         if done == 0 && first.as_bytes().len() <= PIECE {
             return Ok(Some(first.into_any()));
         }
-        let (start, end) = (isize::try_from(done)?, isize::try_from(done + PIECE)?);
-        PyMemoryView::from(&first)?
-            .get_item(PySlice::new(py, start, end, 1))
-            .map(Some)
+        part(
+            PyMemoryView::from(&first)?.as_any(),
+            done,
+            Some(done + PIECE),
+        )
+        .map(Some)
     }
 
     /// Hands what is encrypted to the transport below, unless that has enough.

@@ -12,6 +12,7 @@ use super::objects::objects;
 use super::protocol::{Origin, Phase, State, TlsProtocol, Told};
 use crate::cell::GilCell;
 use crate::event_loop::EventLoop;
+use crate::part::part;
 use crate::transport::window::WINDOW_SIZE;
 
 impl TlsProtocol {
@@ -168,12 +169,7 @@ impl TlsProtocol {
             state.lent.as_ref().map(|lent| lent.bind(py).clone())
         });
         if let Some(lent) = lent {
-            let filled = lent.as_any().get_item(pyo3::types::PySlice::new(
-                py,
-                0,
-                isize::try_from(nbytes)?,
-                1,
-            ))?;
+            let filled = part(lent.as_any(), 0, Some(nbytes))?;
             Self::_feed_early(slf, &filled)?;
         }
         Self::advance(slf)

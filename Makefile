@@ -111,6 +111,10 @@ ecosystem: build ## other projects' own test suites, and real clients against re
 	$(BIN)/python -m tests.ecosystem --wheel $(VENV)/wheel/*.whl --environments .venvs/ecosystem/$(KEY) \
 	    --store $(CARGO_TARGET_DIR)/ecosystem $(ARGS)
 
+.PHONY: soak
+soak: build ## everything a loop does at random, for two minutes: nothing lost, nothing kept; ARGS="--seconds 3600 --seed 7"
+	$(BIN)/python -m tests.soak $(ARGS)
+
 .PHONY: bench
 bench: build $(VENV)/bench ## how fast riata is beside asyncio and uvloop
 	cargo build --quiet --release --locked -p riata-engine --example echo_load

@@ -295,9 +295,16 @@ def test_without_a_task(lib: str, loop_factory: Callable[[], Any]) -> None:
 
 
 @pytest.mark.parametrize("where", ["body", "task", "before", "twice", "after", "without await"])
-def test_cancelling_a_group(where: str, run: Run) -> None:
+def test_cancelling_a_group(where: str, run: Run, request: pytest.FixtureRequest) -> None:
     """asyncio's `TaskGroup.cancel` of Python 3.15, on all of them."""
     import riata
+
+    if (
+        where == "without await"
+        and sys.version_info < (3, 13)
+        and request.node.callspec.params["loop_factory"] != "riata"
+    ):
+        pytest.skip("CPython's own task of this version cannot be told to forget a cancellation")
 
     async def main() -> str:
         current = asyncio.current_task()

@@ -3,12 +3,16 @@
 `riata.run(main())` is `asyncio.run(main())` on riata's loop. `riata.install()` makes every loop that the program
 asks asyncio for one of riata's, and asyncio's building blocks (`asyncio.gather`, `asyncio.sleep`, …) native ones;
 `riata run script.py` does so for a program that knows nothing of riata. Each of them is here by the same name, too.
+`go`, `select`, `map`, and `gather` and `as_completed` with a limit are beyond asyncio.
 """
 
 from __future__ import annotations
 
 from riata import _interop
+from riata._go import go
 from riata._loop import Loop, new_event_loop
+from riata._map import Failure
+from riata._map import map as map
 from riata._native import (
     Future,
     Handle,
@@ -30,6 +34,7 @@ from riata._native import (
     wrap_future,
 )
 from riata._run import run
+from riata._select import select
 from riata._streams import (
     StreamReader,
     StreamReaderProtocol,
@@ -56,11 +61,13 @@ from riata._install import install, uninstall  # isort: skip (they look at what 
 
 _interop.install()
 
+# `map` is not among them: `from riata import *` is not to hide Python's.
 __all__ = [
     "Barrier",
     "BoundedSemaphore",
     "Condition",
     "Event",
+    "Failure",
     "Future",
     "Handle",
     "LifoQueue",
@@ -81,12 +88,14 @@ __all__ = [
     "as_completed",
     "ensure_future",
     "gather",
+    "go",
     "install",
     "new_event_loop",
     "open_connection",
     "open_unix_connection",
     "run",
     "run_coroutine_threadsafe",
+    "select",
     "shield",
     "sleep",
     "start_server",

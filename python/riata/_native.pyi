@@ -16,9 +16,7 @@ from asyncio.events import AbstractEventLoop, _TaskFactory
 # The functions of asyncio that are native: typed as they are there.
 from asyncio.futures import wrap_future as wrap_future
 from asyncio.tasks import _TaskCompatibleCoro
-from asyncio.tasks import as_completed as as_completed
 from asyncio.tasks import ensure_future as ensure_future
-from asyncio.tasks import gather as gather
 from asyncio.tasks import run_coroutine_threadsafe as run_coroutine_threadsafe
 from asyncio.tasks import shield as shield
 from asyncio.tasks import sleep as sleep
@@ -31,6 +29,9 @@ from typing import Any, Generic, Never, Self, TextIO, TypeVar, TypeVarTuple, fin
 
 from _typeshed import FileDescriptorLike, ReadableBuffer, WriteableBuffer
 from typing_extensions import disjoint_base
+
+from riata._limited import as_completed as as_completed
+from riata._limited import gather as gather
 
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)

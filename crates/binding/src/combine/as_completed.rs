@@ -13,6 +13,7 @@ use super::body::{Body, Kind, Stepped};
 use super::coroutine::Coroutine;
 use super::delegate::Delegate;
 use super::ensure_future;
+use super::limit;
 use super::observer::Observer;
 use super::running;
 use crate::cell::GilCell;
@@ -22,8 +23,8 @@ use crate::future::Sent;
 use crate::imports::imports;
 use crate::interop;
 
-/// Awaitables, and seconds.
-type Given = (Py<PyAny>, Option<Py<PyAny>>);
+/// Awaitables, seconds, and how many may run.
+type Given = (Py<PyAny>, Option<Py<PyAny>>, Option<Py<PyAny>>);
 
 /// Iterator of awaitables in the order in which they are done.
 #[pyclass(
@@ -52,7 +53,7 @@ impl AsCompleted {
     fn begin(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        let Some((awaitables, timeout)) = this.given.take(py) else {
+        let Some((awaitables, timeout, limit)) = this.given.take(py) else {
             return Ok(());
         };
         let awaitables = awaitables.bind(py);
@@ -62,6 +63,11 @@ impl AsCompleted {
             let caller = running::task_if_any(py)?;
             this.caller.set(py, caller.map(Bound::unbind));
         }
+        let in_turn = match limit {
+            None => None,
+            Some(limit) => Some(limit::begun_in_turn(awaitables, limit.bind(py))?.into_any()),
+        };
+        let awaitables = in_turn.as_ref().unwrap_or(awaitables);
         let todo = PySet::empty(py)?;
         for awaitable in py.get_type::<PySet>().call1((awaitables,))?.try_iter()? {
             todo.add(ensure_future::ensure(&awaitable?, Some(&event_loop))?)?;
@@ -211,9 +217,10 @@ impl AsCompleted {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         // SAFETY: B3: called by the collector.
         unsafe {
-            if let Some((awaitables, timeout)) = self.given.traverse() {
+            if let Some((awaitables, timeout, limit)) = self.given.traverse() {
                 visit.call(awaitables)?;
                 visit.call(timeout)?;
+                visit.call(limit)?;
             }
             visit.call(self.todo.traverse())?;
             for future in self.done.traverse() {
@@ -366,20 +373,22 @@ impl Next {
 /// Iterate over awaitables in the order in which they are done.
 ///
 /// A plain `for` gives coroutines, each of the result of the next; `async for` gives the futures themselves. With a timeout
-/// (seconds) those that come later raise TimeoutError.
+/// (seconds) those that come later raise TimeoutError. With a limit no more coroutines than that run at a time; the others
+/// begin, in their order, as those end.
 ///
-/// Raises TypeError for a single awaitable.
+/// Raises TypeError for a single awaitable, ValueError for a limit below 1.
 #[pyfunction]
-#[pyo3(signature = (fs, *, timeout = None))]
+#[pyo3(signature = (fs, *, timeout = None, limit = None))]
 pub fn as_completed<'py>(
     py: Python<'py>,
     fs: Py<PyAny>,
     timeout: Option<Py<PyAny>>,
+    limit: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, AsCompleted>> {
     let iterator = Bound::new(
         py,
         AsCompleted {
-            given: GilCell::new(Some((fs, timeout))),
+            given: GilCell::new(Some((fs, timeout, limit))),
             todo: GilCell::new(None),
             done: GilCell::default(),
             getters: GilCell::default(),

@@ -11,6 +11,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::any_future::{self, Message};
 use super::ensure_future;
+use super::limit;
 use super::observer::Observer;
 use super::running;
 use crate::cell::GilCell;
@@ -254,19 +255,26 @@ impl<'py> Seen<'py> {
 /// Run awaitables concurrently; return a future of the list of their results, in the order of the arguments.
 ///
 /// The first exception is the future's at once, and the others run on; with return_exceptions=True exceptions are
-/// results. Cancelling the future cancels all that are not done.
+/// results. Cancelling the future cancels all that are not done. With a limit no more coroutines than that run at a time; the
+/// others begin, in their order, as those end. Futures that are given run anyway.
 ///
-/// Raises TypeError for what is no awaitable, ValueError for futures of different loops.
+/// Raises TypeError for what is no awaitable, ValueError for futures of different loops and a limit below 1.
 #[pyfunction]
 #[pyo3(
-    signature = (*coros_or_futures, return_exceptions = None),
-    text_signature = "(*coros_or_futures, return_exceptions=False)"
+    signature = (*coros_or_futures, return_exceptions = None, limit = None),
+    text_signature = "(*coros_or_futures, return_exceptions=False, limit=None)"
 )]
 pub fn gather<'py>(
     coros_or_futures: &Bound<'py, PyTuple>,
     return_exceptions: Option<&Bound<'py, PyAny>>,
+    limit: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = coros_or_futures.py();
+    let in_turn = match limit {
+        None => None,
+        Some(limit) => Some(limit::begun_in_turn(coros_or_futures, limit)?),
+    };
+    let coros_or_futures = in_turn.as_ref().unwrap_or(coros_or_futures);
     let return_exceptions = match return_exceptions {
         Some(value) => value.is_truthy()?,
         None => false,

@@ -8,6 +8,7 @@
 //! - `any_future`: futures of any kind
 //! - `observer`, `alarm`: who hears of a future that is done, and of a time that has come
 //! - `running`: which loop and which task
+//! - `limit`: the limit of `gather` and `as_completed`, beyond asyncio
 
 pub mod alarm;
 pub mod any_future;
@@ -18,6 +19,7 @@ pub mod delegate;
 pub mod ensure_future;
 pub mod function;
 pub mod gather;
+pub mod limit;
 pub mod observer;
 pub mod place;
 pub mod running;

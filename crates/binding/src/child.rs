@@ -39,7 +39,7 @@ impl Child {
         match self.0.reap().map_err(os_error)? {
             None => Ok(None),
             Some(Ended::Exited(code)) => Ok(Some(code)),
-            Some(Ended::Killed(signal)) => Ok(Some(-signal)),
+            Some(Ended::Killed(signal) | Ended::Dumped(signal)) => Ok(Some(-signal)),
             Some(Ended::Unknown) => Err(PyChildProcessError::new_err((
                 libc::ECHILD,
                 crate::error::strerror(libc::ECHILD),

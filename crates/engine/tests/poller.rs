@@ -96,6 +96,32 @@ fn a_full_list_grows_and_what_did_not_fit_comes_next() {
 }
 
 #[test]
+fn a_limited_list_shows_the_others_in_the_next_polls() {
+    for poller in pollers() {
+        let mut registry = Registry::new();
+        let pairs: Vec<_> = (0..5).map(|_| UnixStream::pair().unwrap()).collect();
+        let mut keys = Vec::new();
+        for (near, _far) in &pairs {
+            let fd = near.as_raw_fd();
+            keys.push(registry.add(&poller, fd, Interest::WRITABLE, ()).unwrap());
+        }
+        let mut events = Events::with_limit(2);
+        let mut out = Vec::new();
+        for _ in 0..3 {
+            assert_eq!(poller.wait(&mut events, None), Ok(2));
+            for (token, readiness) in events.iter() {
+                let _ = registry.dispatch(token, readiness, &mut out);
+            }
+        }
+        let seen = keys.iter().all(|key| out.iter().any(|it| it.0 == *key));
+        assert!(
+            seen,
+            "nobody is passed over, though all are ready all the time"
+        );
+    }
+}
+
+#[test]
 fn a_copy_that_outlives_its_number_is_cured_by_rebuilding() {
     for poller in pollers() {
         let mut registry = Registry::new();

@@ -1,4 +1,4 @@
-//! Where panics go that nobody awaits: the loop's exception handler.
+//! Where panics and errors go that nobody awaits: the loop's exception handler.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,6 +24,8 @@ pub struct ExceptionContext<'a> {
     pub message: &'a str,
     /// The panic.
     pub exception: Option<&'a Panic>,
+    /// The error that a [`Future`](crate::Future) was given, and nobody was told.
+    pub error: Option<&'a (dyn std::error::Error + 'static)>,
     /// The task that panicked.
     pub task: Option<TaskRef>,
 }
@@ -39,6 +41,7 @@ impl<'a> ExceptionContext<'a> {
         Self {
             message,
             exception: None,
+            error: None,
             task: None,
         }
     }
@@ -54,12 +57,19 @@ impl fmt::Display for ExceptionContext<'_> {
         if let Some(exception) = self.exception {
             write!(f, "\nexception: {exception}")?;
         }
+        if let Some(error) = self.error {
+            write!(f, "\nexception: {error}")?;
+        }
         Ok(())
     }
 }
 
-/// Sets who hears of a panic in a callback, and of a task's panic that nobody awaits; `None`:
-/// it is logged ([`default_exception_handler`]). A panic of the handler is logged too.
+/// Sets who hears of a panic in a callback, of a task's panic that nobody awaits, and of the
+/// error of a [`Future`](crate::Future) that nobody asked for; `None`: it is logged
+/// ([`default_exception_handler`]). A panic of the handler is logged too.
+///
+/// An error that a task *returns* is its value, a `Result` like any other: who drops the task
+/// has chosen not to look.
 ///
 /// # Panics
 ///

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crate::error::Cancelled;
+use crate::exception::{ExceptionContext, call_exception_handler};
 use crate::sync::{Place, Service, Waiters};
 
 /// Why a [`Future`] has no value.
@@ -70,6 +71,22 @@ struct Inner<T> {
     result: RefCell<Option<Result<T, FutureError>>>,
     waiters: RefCell<Waiters>,
     callbacks: Cell<Vec<DoneCallback<T>>>,
+    /// Somebody was given the result.
+    retrieved: Cell<bool>,
+}
+
+impl<T> Drop for Inner<T> {
+    /// As asyncio does: an error that nobody was given is reported.
+    fn drop(&mut self) {
+        if !self.retrieved.get()
+            && let Some(Err(FutureError::Failed(error))) = self.result.get_mut()
+        {
+            call_exception_handler(&ExceptionContext {
+                error: Some(&**error),
+                ..ExceptionContext::new("Future exception was never retrieved")
+            });
+        }
+    }
 }
 
 /// A result to come, given by whoever has a clone of this and awaited by all who have: each
@@ -101,6 +118,7 @@ impl<T> Future<T> {
                 result: RefCell::new(None),
                 waiters: RefCell::new(Waiters::new()),
                 callbacks: Cell::default(),
+                retrieved: Cell::new(false),
             }),
             place: None,
         }
@@ -121,7 +139,9 @@ impl<T> Future<T> {
         self.finish(Ok(value))
     }
 
-    /// Gives an error in place of a value.
+    /// Gives an error in place of a value. If the last clone is dropped before anybody has
+    /// awaited the future or asked for its [`result`](Self::result), the loop's
+    /// [exception handler](crate::set_exception_handler) hears of it, as in asyncio.
     ///
     /// # Errors
     ///
@@ -254,8 +274,9 @@ impl<T: Clone> Future<T> {
     /// assert_eq!(future.result().unwrap().unwrap(), 1);
     /// ```
     pub fn result(&self) -> Result<Result<T, FutureError>, InvalidState> {
-        let result = self.inner.result.borrow();
-        result.clone().ok_or(InvalidState)
+        let result = self.inner.result.borrow().clone().ok_or(InvalidState)?;
+        self.inner.retrieved.set(true);
+        Ok(result)
     }
 }
 

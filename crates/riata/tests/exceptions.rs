@@ -1,4 +1,4 @@
-//! Who hears of a panic that nobody awaits.
+//! Who hears of a panic, or of an error, that nobody awaits.
 #![cfg(not(loom))]
 #![allow(clippy::unwrap_used)]
 
@@ -6,12 +6,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use riata::{
-    ExceptionContext, Runtime, call_exception_handler, call_soon, exception_handler,
+    ExceptionContext, Future, Runtime, call_exception_handler, call_soon, exception_handler,
     set_exception_handler, spawn, yield_now,
 };
 
 /// What the handler of a new loop hears while `f` runs.
-fn heard<F: Future>(f: impl FnOnce() -> F) -> Vec<String> {
+fn heard<F: std::future::Future>(f: impl FnOnce() -> F) -> Vec<String> {
     let heard = Rc::new(RefCell::new(Vec::new()));
     let texts = Rc::clone(&heard);
     let mut runtime = Runtime::new().unwrap();
@@ -54,6 +54,31 @@ fn a_task_whose_panic_somebody_awaits_is_nobody_elses_business() {
         assert!(remote.await.unwrap_err().is_panic());
     });
     assert!(heard.is_empty());
+}
+
+#[test]
+fn an_error_of_a_future_is_reported_once_if_nobody_was_given_it() {
+    let failed = || {
+        let future = Future::<u8>::new();
+        future.set_error(std::fmt::Error).unwrap();
+        future
+    };
+    let heard = heard(|| async {
+        let promise = failed();
+        drop(promise.clone());
+        call_exception_handler(&ExceptionContext::new("nothing so far"));
+        drop(promise);
+        // Awaited, asked for, cancelled, or with a value: nobody else's business.
+        assert!(failed().await.is_err());
+        assert!(failed().result().unwrap().is_err());
+        assert!(Future::<u8>::new().cancel());
+        Future::new().set_result(1).unwrap();
+    });
+    let text = format!(
+        "Future exception was never retrieved\nexception: {}",
+        std::fmt::Error
+    );
+    assert_eq!(heard, ["nothing so far", &text]);
 }
 
 #[test]

@@ -118,3 +118,62 @@ fn a_blocked_greenlet_stops_nobody_else() {
         assert_eq!(peer.peer_addr().unwrap(), stream.local_addr().unwrap());
     });
 }
+
+#[test]
+fn what_came_with_the_end_is_read_before_it() {
+    green::run(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        // Everything is there, and the end behind it, before the first read.
+        let mut far = std::net::TcpStream::connect(address).unwrap();
+        far.write_all(b"the last words").unwrap();
+        far.shutdown(Shutdown::Write).unwrap();
+        let (mut near, _) = listener.accept().unwrap();
+        let mut words = Vec::new();
+        let mut piece = [0; 5];
+        loop {
+            let count = near.read(&mut piece).unwrap();
+            if count == 0 {
+                break;
+            }
+            words.extend_from_slice(&piece[..count]);
+        }
+        assert_eq!(words, b"the last words");
+        assert_eq!(near.read(&mut piece).unwrap(), 0, "and again");
+        near.write_all(b"heard").unwrap();
+        let mut answer = [0; 5];
+        far.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"heard");
+    });
+}
+
+#[test]
+fn two_greenlets_read_one_socket_and_nothing_is_lost() {
+    green::run(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let near = Rc::new(listener.accept().unwrap().0);
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                let near = Rc::clone(&near);
+                green::spawn(move || {
+                    let mut count = 0;
+                    let mut piece = [0; 7];
+                    loop {
+                        match (&*near).read(&mut piece).unwrap() {
+                            0 => return count,
+                            some => count += some,
+                        }
+                    }
+                })
+            })
+            .collect();
+        for round in 0..200 {
+            far.write_all(&vec![1; round]).unwrap();
+            green::sleep(Duration::ZERO);
+        }
+        far.shutdown(Shutdown::Write).unwrap();
+        let counts = readers.into_iter().map(|reader| reader.get().unwrap());
+        assert_eq!(counts.sum::<usize>(), (0..200).sum());
+    });
+}

@@ -23,6 +23,8 @@ pub enum Ended {
     Exited(i32),
     /// By this signal.
     Killed(i32),
+    /// By this signal, and left a core dump.
+    Dumped(i32),
     /// Somebody else has reaped it, or the process ignores SIGCHLD: nobody can tell.
     Unknown,
 }
@@ -31,6 +33,7 @@ impl Ended {
     fn from_status(status: &WaitIdStatus) -> Self {
         match (status.exit_status(), status.terminating_signal()) {
             (Some(code), _) => Self::Exited(code),
+            (None, Some(signal)) if status.dumped() => Self::Dumped(signal),
             (None, Some(signal)) => Self::Killed(signal),
             (None, None) => Self::Unknown,
         }
@@ -138,6 +141,13 @@ impl Child {
             Exit::Pidfd(pidfd) => signal_by(pidfd, signal),
             Exit::Told(slot) => slot.while_unreaped(|| signal_to(self.pid, signal)),
         }
+    }
+}
+
+impl AsFd for Child {
+    /// As [`fd`](Child::fd).
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd()
     }
 }
 

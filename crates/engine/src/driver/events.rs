@@ -39,6 +39,8 @@ pub struct Events {
     pub(super) list: Vec<Event>,
     /// Whether the last poll left no room, so that more may be waiting.
     pub(super) was_full: bool,
+    /// The most that there shall be room for.
+    limit: usize,
 }
 
 // SAFETY: E7. What rustix types as a pointer is the kernel's 64 bits of user data, and only
@@ -52,6 +54,17 @@ impl Events {
         Self {
             list: Vec::with_capacity(capacity.clamp(1, LARGEST)),
             was_full: false,
+            limit: LARGEST,
+        }
+    }
+
+    /// Room for `limit` events (at least one), and never for more: for who would rather see to few at a time, while
+    /// what the poll has touched is in the caches. Those left over come first in the next poll.
+    pub fn with_limit(limit: usize) -> Self {
+        let events = Self::with_capacity(limit);
+        Self {
+            limit: events.list.capacity(),
+            ..events
         }
     }
 
@@ -77,7 +90,7 @@ impl Events {
     /// Forgets the last poll and makes room for the next.
     pub(super) fn prepare(&mut self) {
         self.list.clear();
-        if self.was_full && self.list.capacity() < LARGEST {
+        if self.was_full && self.list.capacity() < self.limit {
             self.list.reserve(self.list.capacity() * 2);
         }
         self.was_full = false;

@@ -15,7 +15,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use super::strand::wait_unless_unwinding;
 use crate::combine::{Elapsed, timeout};
-use crate::source::Source;
+use crate::source::{Source, Trigger};
 use crate::threads::run_in_executor;
 
 /// Awaits `future`, at most for `limit` if there is one.
@@ -97,7 +97,7 @@ impl TcpStream {
         };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(family, SocketType::STREAM, flags, None)?;
-        let source = Source::new(net::TcpStream::from(socket))?;
+        let source = Source::with_trigger(net::TcpStream::from(socket), Trigger::Edge)?;
         match engine::connect(source.io(), &address).map_err(io::Error::from) {
             Err(error) if is_under_way(&error) => {
                 block_on(None, source.writable())?;
@@ -161,7 +161,13 @@ impl TcpStream {
     #[track_caller]
     pub fn from_std(stream: net::TcpStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        Ok(Self::new(Source::new(stream)?))
+        Self::over(stream)
+    }
+
+    /// Over a socket that is in non-blocking mode already.
+    #[track_caller]
+    fn over(stream: net::TcpStream) -> io::Result<Self> {
+        Ok(Self::new(Source::with_trigger(stream, Trigger::Edge)?))
     }
 
     fn new(source: Source<net::TcpStream>) -> Self {
@@ -274,6 +280,21 @@ impl TcpStream {
     }
 }
 
+impl TcpStream {
+    /// Calls `read`, which takes at most `room` bytes, once there is something.
+    fn receive(
+        &self,
+        room: usize,
+        read: impl FnMut(&net::TcpStream) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let count = block_on(self.read_timeout.get(), self.source.read_with(read))?;
+        if 0 < count && count < room {
+            self.source.set_read_short();
+        }
+        Ok(count)
+    }
+}
+
 /// Whether an attempt to connect goes on by itself.
 fn is_under_way(error: &io::Error) -> bool {
     // Interrupted: it goes on as well, says connect(2).
@@ -283,14 +304,12 @@ fn is_under_way(error: &io::Error) -> bool {
 
 impl Read for &TcpStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.source.read_with(|mut socket| socket.read(buffer));
-        block_on(self.read_timeout.get(), read)
+        self.receive(buffer.len(), |mut socket| socket.read(buffer))
     }
 
     fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        let source = &self.source;
-        let read = source.read_with(|mut socket| socket.read_vectored(buffers));
-        block_on(self.read_timeout.get(), read)
+        let room = buffers.iter().map(|buffer| buffer.len()).sum();
+        self.receive(room, |mut socket| socket.read_vectored(buffers))
     }
 }
 
@@ -430,7 +449,7 @@ impl TcpListener {
             engine::SocketAddr::V6(peer) => SocketAddr::V6(peer),
             _ => stream.peer_addr()?,
         };
-        Ok((TcpStream::new(Source::new(stream)?), peer))
+        Ok((TcpStream::over(stream)?, peer))
     }
 
     /// The connections as they come, without end.

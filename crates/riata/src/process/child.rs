@@ -2,15 +2,18 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
 use std::pin::pin;
 use std::process::{ExitStatus, Output};
+use std::sync::Arc;
 use std::task::Poll;
 
-use rustix::process::{Pid, Signal, kill_process};
+use riata_engine::child::{Child as Watched, Ended};
+use rustix::io::Errno;
+use rustix::process::Signal;
 
+use super::orphan;
 use super::pipe::{ChildStderr, ChildStdin, ChildStdout, PipeReader};
-use super::{exit, orphan};
 use crate::source::Source;
 
 /// What becomes of a child that is running when its [`Child`] is dropped.
@@ -35,12 +38,9 @@ pub(super) enum AtDrop {
 /// ```
 #[derive(Debug)]
 pub struct Child {
-    /// Present until it is dropped.
-    inner: Option<std::process::Child>,
-    /// Readable once it has ended; gone once that is known.
-    exit: Option<Source<OwnedFd>>,
+    life: Life,
     at_drop: AtDrop,
-    pid: u32,
+    pid: i32,
     /// Its standard input, if that is a pipe.
     pub stdin: Option<ChildStdin>,
     /// Its standard output, if that is a pipe.
@@ -49,45 +49,60 @@ pub struct Child {
     pub stderr: Option<ChildStderr>,
 }
 
+/// What is known of a child.
+#[derive(Debug)]
+enum Life {
+    /// It may have ended, which nobody has asked yet; then this is readable.
+    Running(Source<Arc<Watched>>),
+    /// It was reaped.
+    Ended(ExitStatus),
+    /// Somebody else has reaped it, or it is an orphan's.
+    Gone,
+}
+
+impl From<Ended> for Life {
+    fn from(ended: Ended) -> Self {
+        // As wait(2) puts it.
+        const CORE_DUMP: i32 = 0x80;
+        Self::Ended(ExitStatus::from_raw(match ended {
+            Ended::Exited(code) => code << 8,
+            Ended::Killed(signal) => signal,
+            Ended::Dumped(signal) => signal | CORE_DUMP,
+            Ended::Unknown => return Self::Gone,
+        }))
+    }
+}
+
 impl Child {
     pub(super) fn adopt(mut inner: std::process::Child, at_drop: AtDrop) -> io::Result<Self> {
-        match Self::equip(&mut inner) {
-            Ok((exit, stdin, stdout, stderr)) => Ok(Self {
-                pid: inner.id(),
-                inner: Some(inner),
-                exit: Some(exit),
-                at_drop,
-                stdin,
-                stdout,
-                stderr,
-            }),
+        let watched = match Watched::watch(inner.id() as i32) {
+            Ok(watched) => Arc::new(watched),
             Err(error) => {
                 // The first error says why; nobody would know the child.
                 let _ = orphan::put_down(inner);
-                Err(error)
+                return Err(error.into());
             }
-        }
+        };
+        Self::equip(&mut inner, &watched, at_drop).inspect_err(|_| {
+            // As above.
+            let _ = watched.send_signal(Signal::KILL.as_raw());
+            orphan::leave(watched);
+        })
     }
 
-    #[allow(clippy::type_complexity)]
     fn equip(
-        child: &mut std::process::Child,
-    ) -> io::Result<(
-        Source<OwnedFd>,
-        Option<ChildStdin>,
-        Option<ChildStdout>,
-        Option<ChildStderr>,
-    )> {
-        let exit = Source::new(exit::watch(Pid::from_child(child))?)?;
-        let stdin = child.stdin.take().map(ChildStdin::new).transpose()?;
-        let stdout = child.stdout.take().map(PipeReader::new).transpose()?;
-        let stderr = child.stderr.take().map(PipeReader::new).transpose()?;
-        Ok((exit, stdin, stdout, stderr))
-    }
-
-    #[allow(clippy::expect_used)]
-    fn inner(&mut self) -> &mut std::process::Child {
-        self.inner.as_mut().expect("taken only by drop")
+        inner: &mut std::process::Child,
+        watched: &Arc<Watched>,
+        at_drop: AtDrop,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            life: Life::Running(Source::new(Arc::clone(watched))?),
+            at_drop,
+            pid: watched.pid(),
+            stdin: inner.stdin.take().map(ChildStdin::new).transpose()?,
+            stdout: inner.stdout.take().map(PipeReader::new).transpose()?,
+            stderr: inner.stderr.take().map(PipeReader::new).transpose()?,
+        })
     }
 
     /// The child's process id; another process may have it once this child was waited for.
@@ -101,7 +116,7 @@ impl Child {
     /// });
     /// ```
     pub fn id(&self) -> u32 {
-        self.pid
+        self.pid.unsigned_abs()
     }
 
     /// Waits until the child has ended, and says how; closes its standard input before, so that
@@ -130,7 +145,7 @@ impl Child {
             if let Some(status) = self.try_wait()? {
                 return Ok(status);
             }
-            if let Some(exit) = &self.exit {
+            if let Life::Running(exit) = &self.life {
                 exit.readable().await?;
             }
         }
@@ -152,11 +167,16 @@ impl Child {
     /// });
     /// ```
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
-        let status = self.inner().try_wait()?;
-        if status.is_some() {
-            self.exit = None;
+        if let Life::Running(exit) = &self.life {
+            match exit.io().reap()? {
+                None => return Ok(None),
+                Some(ended) => self.life = ended.into(),
+            }
         }
-        Ok(status)
+        match self.life {
+            Life::Ended(status) => Ok(Some(status)),
+            Life::Running(_) | Life::Gone => Err(Errno::CHILD.into()),
+        }
     }
 
     /// Ends the child (SIGKILL); it is still to be waited for. Nothing happens if it has been.
@@ -175,7 +195,10 @@ impl Child {
     /// });
     /// ```
     pub fn kill(&mut self) -> io::Result<()> {
-        self.inner().kill()
+        match self.signal(Signal::KILL.as_raw()) {
+            Err(Errno::SRCH) => Ok(()),
+            result => Ok(result?),
+        }
     }
 
     /// Asks the child to end (SIGTERM).
@@ -201,25 +224,32 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// ESRCH if the child has been waited for: its number may be somebody else's by now. EINVAL
-    /// for a number without a name. Those of kill(2).
+    /// ESRCH if the child has been waited for (where the kernel has no pidfds: if it has ended).
+    /// EINVAL for what is no signal; EPERM.
     ///
     /// ```
     /// use riata::process::{Command, Stdio};
     /// use std::os::unix::process::ExitStatusExt;
     /// riata::run(async {
     ///     let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
-    ///     child.send_signal(riata::signal::SIGHUP).unwrap();
-    ///     assert_eq!(child.wait().await.unwrap().signal(), Some(1));
-    ///     assert!(child.send_signal(riata::signal::SIGHUP).is_err());
+    ///     child.send_signal(riata::signal::SIGUSR1).unwrap();
+    ///     assert_eq!(child.wait().await.unwrap().signal(), Some(10));
+    ///     assert!(child.send_signal(riata::signal::SIGUSR1).is_err());
     /// });
     /// ```
     pub fn send_signal(&mut self, number: i32) -> io::Result<()> {
-        let signal = Signal::from_named_raw(number).ok_or(rustix::io::Errno::INVAL)?;
-        if self.exit.is_none() {
-            return Err(rustix::io::Errno::SRCH.into());
+        Ok(self.signal(number)?)
+    }
+
+    /// To this child and nobody else, even when its process id is another's by now.
+    fn signal(&self, number: i32) -> Result<(), Errno> {
+        match &self.life {
+            Life::Running(exit) => {
+                let sent = exit.io().send_signal(number);
+                sent.map_err(|error| Errno::from_raw_os_error(error.errno))
+            }
+            Life::Ended(_) | Life::Gone => Err(Errno::SRCH),
         }
-        Ok(kill_process(Pid::from_child(self.inner()), signal)?)
     }
 
     /// Waits for the end, and gives with it what the child has written to the pipes that this
@@ -316,15 +346,63 @@ async fn gather<T: std::os::fd::AsFd>(
 
 impl Drop for Child {
     fn drop(&mut self) {
-        let (Some(mut inner), Some(exit)) = (self.inner.take(), self.exit.take()) else {
+        let Life::Running(exit) = std::mem::replace(&mut self.life, Life::Gone) else {
             return;
         };
+        let watched = exit.into_io();
         if self.at_drop == AtDrop::Kill {
             // It fails only if the child has ended or may not be killed; neither is news.
-            let _ = inner.kill();
+            let _ = watched.send_signal(Signal::KILL.as_raw());
         }
-        if matches!(inner.try_wait(), Ok(None)) {
-            orphan::adopt(inner, Some(exit.into_io()));
-        }
+        orphan::adopt(watched);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::os::fd::OwnedFd;
+
+    use super::*;
+
+    #[test]
+    fn a_status_says_all_that_the_kernel_said() {
+        let status = |ended: Ended| match Life::from(ended) {
+            Life::Ended(status) => status,
+            life => panic!("{life:?}"),
+        };
+        assert_eq!(status(Ended::Exited(200)).code(), Some(200));
+        let killed = status(Ended::Killed(9));
+        assert!(killed.signal() == Some(9) && !killed.core_dumped());
+        let dumped = status(Ended::Dumped(11));
+        assert!(dumped.signal() == Some(11) && dumped.core_dumped());
+        assert!(matches!(Life::from(Ended::Unknown), Life::Gone));
+    }
+
+    #[test]
+    fn without_pidfds_a_child_is_waited_for_and_let_go_all_the_same() {
+        crate::run(async {
+            let begin = || {
+                let mut command = std::process::Command::new("cat");
+                let mut inner = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+                let watched = Arc::new(Watched::watch_without_pidfd(inner.id() as i32).unwrap());
+                Child::equip(&mut inner, &watched, AtDrop::LetRun).unwrap()
+            };
+            let mut child = begin();
+            assert!(child.try_wait().unwrap().is_none());
+            assert!(child.wait().await.unwrap().success());
+            assert!(child.send_signal(15).is_err() && child.kill().is_ok());
+
+            let mut dropped = begin();
+            let told = match &dropped.life {
+                Life::Running(exit) => exit.io().fd().try_clone_to_owned().unwrap(),
+                life => panic!("{life:?}"),
+            };
+            let stdin = dropped.stdin.take();
+            drop(dropped);
+            let told: Source<OwnedFd> = Source::new(told).unwrap();
+            drop(stdin);
+            told.readable().await.unwrap();
+        });
     }
 }

@@ -1,7 +1,7 @@
 //! Child processes: std's `Command`, whose children are awaited.
 //!
-//! The end of a child is told by a descriptor (a pidfd; a thread where the kernel has none), so
-//! nothing polls and no signal handler is installed. Only the children begun here are reaped:
+//! The end of a child is told by a descriptor (a pidfd; where the kernel has none, one thread of
+//! the process waits for all), so nothing polls and no signal handler is installed. Only the children begun here are reaped:
 //! those of others are left to them.
 //!
 //! ```
@@ -13,7 +13,6 @@
 //! ```
 
 mod child;
-mod exit;
 mod orphan;
 mod pipe;
 

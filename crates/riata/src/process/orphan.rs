@@ -1,34 +1,38 @@
 //! Children whose owner has gone: they are reaped all the same, and live on until then.
 
 use std::io;
-use std::process::{Child, ExitStatus};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::process::ExitStatus;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use riata_engine::child::Child;
 
 use crate::source::Source;
 
 /// Those that no loop waits for any more, to be asked after now and then.
-static LEFT: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+static LEFT: Mutex<Vec<Arc<Child>>> = Mutex::new(Vec::new());
 
-fn left() -> MutexGuard<'static, Vec<Child>> {
+fn left() -> MutexGuard<'static, Vec<Arc<Child>>> {
     LEFT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Reaps those that have ended meanwhile. Called whenever another child begins.
 pub(super) fn reap() {
-    left().retain_mut(is_running);
+    left().retain(is_running);
 }
 
-fn is_running(child: &mut Child) -> bool {
-    matches!(child.try_wait(), Ok(None))
+/// Reaps a child if it has ended, to be asked no more; whether it has not.
+fn is_running(child: &Arc<Child>) -> bool {
+    matches!(child.reap(), Ok(None))
 }
 
 /// A child that nobody asks after. If this is dropped before it has ended, as its loop
 /// closes, it is left to [`reap`].
-struct Orphan(Option<Child>);
+struct Orphan(Option<Arc<Child>>);
 
 impl Orphan {
     fn is_running(&mut self) -> bool {
-        self.0.as_mut().is_some_and(is_running)
+        let _ended = self.0.take_if(|child| !is_running(child));
+        self.0.is_some()
     }
 }
 
@@ -40,15 +44,20 @@ impl Drop for Orphan {
     }
 }
 
-/// Sees to it that a child is reaped when it ends; `exit` is what tells it.
-pub(super) fn adopt<T: std::os::fd::AsFd + 'static>(child: Child, exit: Option<T>) {
-    let mut orphan = Orphan(Some(child));
-    let Some(exit) = exit.filter(|_| crate::context::is_running()) else {
+/// Leaves a child to [`reap`].
+pub(super) fn leave(child: Arc<Child>) {
+    drop(Orphan(Some(child)));
+}
+
+/// Sees to it that a child is reaped when it ends.
+pub(super) fn adopt(child: Arc<Child>) {
+    let mut orphan = Orphan(Some(Arc::clone(&child)));
+    if !orphan.is_running() || !crate::context::is_running() {
         return;
-    };
+    }
     let wait = async move {
         // What cannot be watched is left to `reap`.
-        let Ok(exit) = Source::new(exit) else { return };
+        let Ok(exit) = Source::new(child) else { return };
         while orphan.is_running() && exit.readable().await.is_ok() {}
     };
     crate::spawn(wait).detach();
@@ -56,7 +65,7 @@ pub(super) fn adopt<T: std::os::fd::AsFd + 'static>(child: Child, exit: Option<T
 
 /// Ends and reaps a child that began, but cannot be watched. It is killed, so this does not
 /// take long.
-pub(super) fn put_down(mut child: Child) -> io::Result<ExitStatus> {
+pub(super) fn put_down(mut child: std::process::Child) -> io::Result<ExitStatus> {
     child.kill()?;
     child.wait()
 }

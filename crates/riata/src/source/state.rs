@@ -190,13 +190,15 @@ impl State {
         drop(waiter);
     }
 
-    /// Takes out the futures of one side.
-    fn take_futures(&self, side: Side) -> Vec<Waiter> {
+    /// Takes out the futures of one side: one of them, of which there are seldom more, and the
+    /// others.
+    fn take_futures(&self, side: Side) -> (Option<Waiter>, Vec<Waiter>) {
         if !self.has_futures.get() {
-            return Vec::new();
+            return (None, Vec::new());
         }
         let mut futures = self.futures.borrow_mut();
-        let taken = futures.extract_if(.., |it| it.side == side).collect();
+        let mut taken = futures.extract_if(.., |it| it.side == side);
+        let taken = (taken.next(), taken.collect());
         self.has_futures.set(!futures.is_empty());
         taken
     }
@@ -287,7 +289,7 @@ impl Watcher {
                 || readiness.error()
                 || readiness.priority(),
         );
-        let mut told = [const { (None, Vec::new()) }; 2];
+        let mut told = [const { (None, (None, Vec::new())) }; 2];
         for (side, is_ready) in [
             (Side::Read, readiness.wakes_reader() || readiness.priority()),
             (Side::Write, readiness.wakes_writer()),
@@ -303,7 +305,7 @@ impl Watcher {
             let (poller, futures) = &mut told[side as usize];
             *poller = state.pollers[side as usize].take();
             *futures = state.take_futures(side);
-            let is_nobody = poller.is_none() && futures.is_empty();
+            let is_nobody = poller.is_none() && futures.0.is_none();
             // There is nearly always room to write: asked for only while somebody waits.
             if is_nobody || side == Side::Write {
                 wanted = wanted.difference(side.interest());
@@ -314,8 +316,8 @@ impl Watcher {
             // The kernel complains only if the file is gone; then it reports nothing either.
             let _ = context::try_with(|guests| state.set_interest(guests, wanted));
         }
-        for (poller, futures) in told {
-            let futures = futures.into_iter().map(|it| it.waker);
+        for (poller, (first, others)) in told {
+            let futures = first.into_iter().chain(others).map(|it| it.waker);
             for waker in poller.into_iter().chain(futures) {
                 waker.wake();
             }

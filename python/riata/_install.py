@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import asyncio.events
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -68,23 +70,39 @@ def install(*, primitives: bool = True) -> None:
     Args:
         primitives: whether `asyncio.sleep`, `asyncio.gather` and the like become riata's too; False for the loop alone.
     """
-    _install_loop()
-    if primitives and not _replaced:
-        for module, name in PRIMITIVES:
-            _replace(sys.modules[module], name, getattr(riata, name))
+    with _beneath_legacy():
+        _install_loop()
+        if primitives and not _replaced:
+            for module, name in PRIMITIVES:
+                _replace(sys.modules[module], name, getattr(riata, name))
 
 
 def uninstall() -> None:
     """Put back what `install` replaced. Loops that were made meanwhile stay riata's."""
-    while _replaced:
-        module, name, original = _replaced.pop()
-        if original is _ABSENT:
-            delattr(module, name)
-        else:
-            setattr(module, name, original)
-            if isinstance(original, type):
-                _native._show_class(original, None)
-    _uninstall_loop()
+    with _beneath_legacy():
+        while _replaced:
+            module, name, original = _replaced.pop()
+            if original is _ABSENT:
+                delattr(module, name)
+            else:
+                setattr(module, name, original)
+                if isinstance(original, type):
+                    _native._put_into_class(original, "__class__", None)
+        _uninstall_loop()
+
+
+@contextmanager
+def _beneath_legacy() -> Iterator[None]:
+    """Have what `riata.legacy` puts in front of asyncio's functions out of the way meanwhile."""
+    legacy = sys.modules.get("riata.legacy")
+    if legacy is None:
+        yield
+        return
+    legacy._take_off()
+    try:
+        yield
+    finally:
+        legacy._put_on()
 
 
 def _asyncio_modules() -> list[ModuleType]:
@@ -100,7 +118,7 @@ def _replace(defines: ModuleType, name: str, replacement: Any) -> None:
             setattr(module, name, replacement)
         return
     if isinstance(original, type) and isinstance(replacement, type):
-        _native._show_class(original, _shown(original, replacement))
+        _native._put_into_class(original, "__class__", _shown(original, replacement))
     for module in _asyncio_modules():
         for known_as in [key for key, value in vars(module).items() if value is original]:
             _replaced.append((module, known_as, original))

@@ -74,6 +74,20 @@ def test_no_program_is_a_usage_error(arguments: list[str]) -> None:
     assert "name a program to run" in ended.stderr
 
 
+def test_a_mistyped_option_is_told_from_pythons() -> None:
+    ended = riata("run", "--lagacy", "script.py")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "--legacy" in ended.stderr
+    assert riata("run", "--legacy", "--check-hash-based-pycs", "always", "-c", "print(1)").stdout == "1\n"
+
+
+def test_legacy_brings_back_what_is_gone() -> None:
+    old = "import asyncio; print(hasattr(asyncio, 'coroutine'), hasattr(asyncio.Task, 'all_tasks'))"
+    assert riata("run", "--legacy", "-c", old).stdout == "True True\n"
+    assert riata("run", "--legacy", "--no-primitives", "-c", old).stdout == "True True\n"
+    assert riata("run", "-c", old).stdout == "False False\n"
+
+
 @pytest.mark.parametrize("option", ["-I", "-E", "-S", "-BE"])
 def test_options_that_would_leave_riata_out_are_refused(option: str) -> None:
     ended = riata("run", option, "-c", "print('ran')")
@@ -82,7 +96,7 @@ def test_options_that_would_leave_riata_out_are_refused(option: str) -> None:
 
 
 def test_a_loop_that_cannot_be_installed_ends_the_program_before_it_starts(tmp_path: Path) -> None:
-    (tmp_path / "riata.py").write_text("def install(**_): raise RuntimeError('no loop today')")
+    (tmp_path / "riata.py").write_text("raise RuntimeError('no loop today')")
     path = f"{BOOT}{os.pathsep}{tmp_path}"
     ended = subprocess.run(
         [sys.executable, "-c", "print('ran')"],

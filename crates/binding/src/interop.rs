@@ -13,7 +13,7 @@ use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyList, PyTraceback, PyType};
+use pyo3::types::{PyDict, PyList, PyString, PyTraceback, PyType};
 
 use crate::cell::GilCell;
 use crate::context;
@@ -560,28 +560,32 @@ pub fn live_tasks(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
     PyList::new(py, owned)
 }
 
-/// Makes instances of `class`, a class made in Python, show what `shown` says as their `__class__`; None for their own again.
+/// Puts `value` into the dictionary of `class` as `name`; None takes away what is there.
 ///
-/// Setting the attribute would change the class of the class: this puts the property into its dictionary.
+/// Setting the attribute is refused by classes made in C, and `__class__` would change the class of the class.
 ///
 /// # Errors
-/// TypeError for a class made in C.
+/// TypeError for a class whose dictionary is the interpreter's own (`int`).
 #[pyfunction]
-#[pyo3(name = "_show_class", signature = (class, shown, /))]
+#[pyo3(name = "_put_into_class", signature = (class, name, value, /))]
 #[allow(unsafe_code)]
-pub fn show_class(class: &Bound<'_, PyType>, shown: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+pub fn put_into_class(
+    class: &Bound<'_, PyType>,
+    name: &Bound<'_, PyString>,
+    value: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
     let py = class.py();
-    let name = intern!(py, "__class__");
     let raw = class.as_type_ptr();
-    // SAFETY: B4: a live type; one that was made at run time has a dictionary of its own. The type cache is told.
+    // SAFETY: B4: a live type, whose dictionary is its own or null. The type cache is told.
     unsafe {
-        if ffi::PyType_HasFeature(raw, ffi::Py_TPFLAGS_HEAPTYPE) == 0 {
-            let text = "only classes made in Python can show another class";
-            return Err(PyTypeError::new_err(text));
-        }
-        let entries = Bound::from_borrowed_ptr(py, (*raw).tp_dict).cast_into::<PyDict>()?;
-        match shown {
-            Some(shown) => entries.set_item(name, shown)?,
+        let Some(entries) = Bound::from_borrowed_ptr_or_opt(py, (*raw).tp_dict) else {
+            return Err(PyTypeError::new_err(
+                "the interpreter's own classes stay as they are",
+            ));
+        };
+        let entries = entries.cast_into::<PyDict>()?;
+        match value {
+            Some(value) => entries.set_item(name, value)?,
             None if entries.contains(name)? => entries.del_item(name)?,
             None => {}
         }

@@ -64,7 +64,7 @@ mod _native {
     #[pymodule_export]
     use crate::handle::{Handle, TimerHandle};
     #[pymodule_export]
-    use crate::interop::{live_tasks, show_class};
+    use crate::interop::{live_tasks, put_into_class};
     #[pymodule_export]
     use crate::streams::protocol::StreamReaderProtocol;
     #[pymodule_export]

@@ -11,7 +11,7 @@ program's first line.
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Never, Self
@@ -19,8 +19,8 @@ from typing import Final, Never, Self
 BOOT: Final = str(Path(__file__).with_name("boot"))
 # What PYTHONPATH was, where it was set; `boot/sitecustomize.py` puts it back.
 KEPT: Final = "RIATA_RUN_PYTHONPATH"
-# Set when the program is to get riata's loop alone.
-LOOP_ALONE: Final = "RIATA_RUN_NO_PRIMITIVES"
+# What `riata run` was asked for: names, and `name=value`.
+OPTIONS: Final = "RIATA_RUN_OPTIONS"
 
 # Options that keep `sitecustomize` from being looked for on PYTHONPATH.
 _WITHOUT_BOOT: Final = {
@@ -84,8 +84,8 @@ def _value(rest: list[str], separate: bool) -> list[str]:
     return [rest.pop(0)] if separate and rest else []
 
 
-def replace_process(command: CommandLine, *, primitives: bool = True) -> Never:
-    """Become `python` running `command`, with riata's loop installed, and its building blocks if `primitives`.
+def replace_process(command: CommandLine, options: Mapping[str, object]) -> Never:
+    """Become `python` running `command`, with riata installed as `options` of `riata run` say.
 
     Does not return.
 
@@ -107,15 +107,18 @@ def replace_process(command: CommandLine, *, primitives: bool = True) -> Never:
     words = [sys.executable, *own.options, *command.options, *command.program]
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(sys.executable, words, _environment(primitives))
+    os.execve(sys.executable, words, _environment(options))
 
 
-def _environment(primitives: bool) -> dict[str, str]:
+def words(options: Mapping[str, object]) -> str:
+    """The options that were given, for `riata._program`: names, and `name=value`, with spaces between."""
+    given = {name: value for name, value in options.items() if value is not None and value is not False}
+    return " ".join(name if value is True else f"{name}={value}" for name, value in given.items())
+
+
+def _environment(options: Mapping[str, object]) -> dict[str, str]:
     """This process's environment with `BOOT` at the head of PYTHONPATH."""
-    environment = dict(os.environ)
-    environment.pop(LOOP_ALONE, None)
-    if not primitives:
-        environment[LOOP_ALONE] = "1"
+    environment = {**os.environ, OPTIONS: words(options)}
     path = environment.get("PYTHONPATH")
     if path is None:
         environment.pop(KEPT, None)

@@ -15,16 +15,16 @@ if _kept is None:
     os.environ.pop("PYTHONPATH", None)
 else:
     os.environ["PYTHONPATH"] = _kept
-_primitives = os.environ.pop("RIATA_RUN_NO_PRIMITIVES", None) is None
+_options = os.environ.pop("RIATA_RUN_OPTIONS", "")
 _boot = os.path.dirname(__file__)
 sys.path[:] = [entry for entry in sys.path if entry != _boot]
 sys.path_importer_cache.pop(_boot, None)
 del sys.modules[__name__]
 
 try:
-    import riata
+    from riata._program import prepare
 
-    riata.install(primitives=_primitives)
+    prepare(_options)
 except BaseException:
     # `site` reports an error here and goes on: the program would run on asyncio's loop, unnoticed.
     import traceback

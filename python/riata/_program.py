@@ -6,14 +6,54 @@ program: so nothing is but what it asks for, and click least of all.
 
 from __future__ import annotations
 
-import riata
+import sys
 
 
 def prepare(options: str) -> None:
     """Install riata as `options` ask for: the words of `riata.cli.interpreter.words`."""
-    asked = {name: value for name, _, value in (word.partition("=") for word in options.split())}
+    asked = {name: value for name, _, value in (word.partition("=") for word in options.split("\x1f"))}
     if "legacy" in asked:
         from riata import legacy
 
         legacy.enable()
-    riata.install(primitives="no_primitives" not in asked)
+    match asked.get("loop", "riata"):
+        case "riata":
+            import riata
+
+            riata.install(primitives="no_primitives" not in asked)
+        case "uvloop":
+            _install_uvloop()
+        case _:
+            pass  # asyncio's, as it is
+    if "profile" in asked:
+        _profile(asked["profile"])
+
+
+def _install_uvloop() -> None:
+    import asyncio
+    import importlib
+    import warnings
+
+    uvloop = importlib.import_module("uvloop")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # policies are, and uvloop has nothing else for this
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
+
+def _profile(place: str) -> None:
+    """Profile the main thread from now to the end; to the file `place`, or as a table on stderr for `-`."""
+    import atexit
+    import cProfile
+    import pstats
+
+    profiler = cProfile.Profile()
+
+    def report() -> None:
+        profiler.disable()
+        if place == "-":
+            pstats.Stats(profiler, stream=sys.stderr).sort_stats("cumulative").print_stats(30)
+        else:
+            profiler.dump_stats(place)
+
+    atexit.register(report)
+    profiler.enable()

@@ -22,6 +22,8 @@ KEPT: Final = "RIATA_RUN_PYTHONPATH"
 # What `riata run` was asked for: names, and `name=value`.
 OPTIONS: Final = "RIATA_RUN_OPTIONS"
 
+SEPARATOR: Final = "\x1f"
+
 # Options that keep `sitecustomize` from being looked for on PYTHONPATH.
 _WITHOUT_BOOT: Final = {
     "E": "-E ignores PYTHONPATH",
@@ -85,16 +87,26 @@ def _value(rest: list[str], separate: bool) -> list[str]:
 
 
 def replace_process(command: CommandLine, options: Mapping[str, object]) -> Never:
-    """Become `python` running `command`, with riata installed as `options` of `riata run` say.
+    """Become `python` running `command`, with riata installed as `options` of `riata run` say. Does not return.
 
-    Does not return.
+    Raises:
+        StartError: an option keeps the loop from being installed, or there is no interpreter to start.
+        OSError: the kernel refused to execute the interpreter.
+    """
+    arguments, environment = started_by(command, options)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(sys.executable, arguments, environment)
+
+
+def started_by(command: CommandLine, options: Mapping[str, object]) -> tuple[list[str], dict[str, str]]:
+    """What starts `command` as `options` say: the words, the interpreter first, and the environment.
 
     The options that this interpreter itself was started with (`python -u -m riata run …`) hold for
     the program too.
 
     Raises:
         StartError: an option keeps the loop from being installed, or there is no interpreter to start.
-        OSError: the kernel refused to execute the interpreter.
     """
     own = CommandLine.parse(sys.orig_argv[1:])
     for letter, reason in _WITHOUT_BOOT.items():
@@ -104,21 +116,20 @@ def replace_process(command: CommandLine, options: Mapping[str, object]) -> Neve
         raise StartError("sys.executable is empty: the interpreter does not know where it is")
     if os.pathsep in BOOT:
         raise StartError(f"PYTHONPATH cannot hold {BOOT!r}, where riata is installed: there is a {os.pathsep!r} in it")
-    words = [sys.executable, *own.options, *command.options, *command.program]
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.execve(sys.executable, words, _environment(options))
+    return [sys.executable, *own.options, *command.options, *command.program], _environment(options)
 
 
 def words(options: Mapping[str, object]) -> str:
-    """The options that were given, for `riata._program`: names, and `name=value`, with spaces between."""
+    """The options that were given, for `riata._program`: names and `name=value`, with `SEPARATOR` between."""
     given = {name: value for name, value in options.items() if value is not None and value is not False}
-    return " ".join(name if value is True else f"{name}={value}" for name, value in given.items())
+    return SEPARATOR.join(name if value is True else f"{name}={value}" for name, value in given.items())
 
 
 def _environment(options: Mapping[str, object]) -> dict[str, str]:
     """This process's environment with `BOOT` at the head of PYTHONPATH."""
     environment = {**os.environ, OPTIONS: words(options)}
+    if options.get("debug"):
+        environment["PYTHONASYNCIODEBUG"] = "1"
     path = environment.get("PYTHONPATH")
     if path is None:
         environment.pop(KEPT, None)

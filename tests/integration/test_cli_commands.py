@@ -1,0 +1,228 @@
+"""`riata doctor`, `compare`, `completion`, and the options of `riata run`: as a shell would use them."""
+
+import os
+import pstats
+import re
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from riata.cli import main
+
+RIATA = [sys.executable, "-m", "riata"]
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+
+def riata(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*RIATA, *arguments], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+COMMANDS = sorted(main.commands)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_examples(command: str) -> None:
+    ended = riata(command, "--help")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert f"  riata {command}" in ended.stdout.partition("Examples:")[2]
+    assert "\x1b" not in ended.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_nonsense_is_refused_without_a_traceback(command: str) -> None:
+    ended = riata(command, "--no-such-option", "x")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "No such option" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_no_such_command() -> None:
+    ended = riata("runn")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "No such command" in ended.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["doctor"], ["completion", "bash"]])
+def test_a_closed_pipe_ends_quietly(arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(
+        [*RIATA, *arguments], env=ENVIRONMENT, stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (1, "")
+
+
+def test_doctor_looks_at_everything() -> None:
+    ended = riata("doctor")
+    assert ended.stderr == ""
+    assert ended.returncode == (1 if "problem" in ended.stdout else 0)
+    for subject in ("Python", "kernel", "pidfd", "io_uring", "RLIMIT_NOFILE", "somaxconn", "a coroutine on riata"):
+        assert subject in ended.stdout
+    assert "\x1b" not in ended.stdout
+
+
+def test_doctor_names_libraries_with_a_loop_of_their_own(tmp_path: Path) -> None:
+    for name in ("uvloop", "nest_asyncio"):
+        metadata = tmp_path / f"{name}-9.9.dist-info" / "METADATA"
+        metadata.parent.mkdir()
+        metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 9.9\n")
+    ended = subprocess.run(
+        [*RIATA, "doctor"],
+        env={**ENVIRONMENT, "PYTHONPATH": str(tmp_path), "PYTHONASYNCIODEBUG": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert re.search(r"problem  nest-asyncio: 9.9\n +\S", ended.stdout)
+    assert re.search(r"hint  uvloop: 9.9\n +\S", ended.stdout)
+    assert "PYTHONASYNCIODEBUG" in ended.stdout
+
+
+def test_doctor_tells_of_few_descriptors() -> None:
+    ended = subprocess.run(
+        ["sh", "-c", 'ulimit -n 256; exec "$@"', "sh", *RIATA, "doctor"],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert re.search(r"hint  open files \(RLIMIT_NOFILE\): 256, at most 256\n +\S.*ulimit", ended.stdout)
+
+
+def test_colours_on_a_terminal() -> None:
+    ours, its = os.openpty()
+    process = subprocess.Popen([*RIATA, "doctor"], env=ENVIRONMENT, stdout=its)
+    os.close(its)
+    shown = b""
+    try:
+        while part := os.read(ours, 65536):
+            shown += part
+    except OSError:  # EIO: the other end is closed
+        pass
+    os.close(ours)
+    process.wait()
+    assert b"\x1b[" in shown
+
+
+def test_compare_runs_a_program_on_each_loop(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(
+        "import asyncio, sys\n"
+        "async def main(): return type(asyncio.get_running_loop()).__module__\n"
+        "with open('loops.txt', 'a') as file: print(asyncio.run(main()), sys.argv[1:], file=file)\n"
+        "print('shown')\n"
+    )
+    ended = riata("compare", "--rounds", "2", "program.py", "--rounds", "x", cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "shown" not in ended.stdout
+    assert [line.split("  ")[0] for line in ended.stdout.splitlines()[1:5]] == [
+        "wall clock, s",
+        "CPU, s",
+        "memory, MiB",
+        "context switches",
+    ]
+    assert "Medians of 2 runs" in ended.stdout
+    loops = (tmp_path / "loops.txt").read_text().splitlines()
+    assert {line.partition(" ")[2] for line in loops} == {"['--rounds', 'x']"}
+    assert [line.split(".")[0].split(" ")[0] for line in loops if "uvloop" not in line] == ["asyncio", "riata"] * 2
+    assert "shown" in riata("compare", "--show", "--rounds", "1", "program.py", cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [
+        ("import sys; sys.exit(3)", "status 3"),
+        ("this is no Python", "status 1"),
+        ("import os; os.kill(os.getpid(), 9)", "SIGKILL"),
+    ],
+)
+def test_compare_tells_of_programs_that_fail(program: str, told: str) -> None:
+    ended = riata("compare", "--rounds", "1", "-c", program)
+    assert ended.returncode == 1
+    assert f"On riata the program {'was killed by' if 'SIG' in told else 'ended with'} {told}." in ended.stderr
+
+
+def test_compare_of_nothing() -> None:
+    assert riata("compare").returncode == 2
+    assert riata("compare", "-").returncode == 2
+    assert riata("compare", "--rounds", "0", "x.py").returncode == 2
+    assert riata("compare", "--rounds", "1", "/no/such/file.py").returncode == 1
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell: str) -> None:
+    assert "_RIATA_COMPLETE" in riata("completion", shell).stdout
+    completed = subprocess.run(
+        [Path(sys.executable).with_name("riata")],
+        env={**ENVIRONMENT, "_RIATA_COMPLETE": "bash_complete", "COMP_WORDS": "riata run --le", "COMP_CWORD": "2"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "--legacy" in completed.stdout
+
+
+def test_debug_is_asyncios_debug_mode() -> None:
+    program = """
+import asyncio
+async def main(): return asyncio.get_running_loop().get_debug()
+print(asyncio.run(main()))
+"""
+    assert riata("run", "--debug", "-c", program).stdout == "True\n"
+    assert riata("run", "-c", program).stdout == "False\n"
+
+
+def test_profile(tmp_path: Path) -> None:
+    program = "def find_me(): return sum(range(10**6))\nfind_me()"
+    ended = riata("run", "--profile", "-c", program)
+    assert ended.returncode == 0
+    assert "find_me" in ended.stderr
+    kept = tmp_path / "a file.prof"
+    ended = riata("run", f"--profile={kept}", "-c", program + "\nraise SystemExit(3)")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, "", "")
+    assert any(name == "find_me" for _, _, name in pstats.Stats(str(kept)).stats)  # type: ignore[attr-defined]
+
+
+def test_reload(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    text = "import signal\nprint({!r}, flush=True)\nsignal.pause()\n"
+    program.write_text(text.format("first"))
+    with subprocess.Popen(
+        [*RIATA, "run", "--reload", "program.py"],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "first\n"
+        changed = False
+        while not changed:  # until somebody watches: nothing tells when that begins
+            program.write_text(text.format("second"))
+            changed = bool(select.select([process.stdout], [], [], 1)[0])
+        assert process.stdout.readline() == "second\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate()
+    assert process.returncode == 128 + signal.SIGINT
+    assert "program.py changed, starting again" in errors
+
+
+def test_reload_without_the_library_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "watchfiles.py").write_text("raise ImportError")
+    ended = subprocess.run(
+        [*RIATA, "run", "--reload", "x.py"],
+        env={**ENVIRONMENT, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "riata[reload]" in ended.stderr

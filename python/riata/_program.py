@@ -25,6 +25,10 @@ def prepare(options: str) -> None:
             _install_uvloop()
         case _:
             pass  # asyncio's, as it is
+    if "watchdog" in asked:
+        from riata import watchdog
+
+        watchdog.start(float(asked["watchdog"]))
     if "profile" in asked:
         _profile(asked["profile"])
 

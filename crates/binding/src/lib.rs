@@ -6,7 +6,7 @@
 //! differ), `child` (the end of a child process), `slots` (type slots that PyO3 lacks), `trashcan` (long chains die without a deep stack), `fastcall` (methods
 //! that take any keyword without a dictionary), `threads` (who else wants the GIL), `unwind` (calls that a thread may not
 //! come back from),
-//! `imports`, `error`, `cell`.
+//! `watchdog` (what freezes a loop), `imports`, `error`, `cell`.
 
 mod cell;
 mod child;
@@ -30,6 +30,7 @@ mod threads;
 mod transport;
 mod trashcan;
 mod unwind;
+mod watchdog;
 
 use pyo3::prelude::*;
 
@@ -88,6 +89,8 @@ mod _native {
         DatagramTransport, ReadPipeTransport, StreamTransport, TlsProtocol, TlsTransport,
         WritePipeTransport,
     };
+    #[pymodule_export]
+    use crate::watchdog::{created_by, unwatch, watch};
     use pyo3::prelude::*;
 
     /// Refuses a free-threaded interpreter that was told to stay without its lock (PYTHON_GIL=0): every cell here

@@ -14,6 +14,7 @@ Examples:
   riata run -c 'import asyncio; asyncio.run(asyncio.sleep(1))'
   riata run --legacy written_for_python_3.5.py
   riata run --reload --debug server.py
+  riata run --watchdog 0.5 server.py
   riata run --profile crawl.py
   riata run -X dev -W error server.py
   generate-program | riata run - ARG
@@ -54,6 +55,12 @@ class Program(click.Command):
 @click.option("--legacy", is_flag=True, help="Give back what Python took away from asyncio since 3.4.")
 @click.option("--debug", is_flag=True, help="asyncio's debug mode, as PYTHONASYNCIODEBUG=1.")
 @click.option("--no-primitives", is_flag=True, help="Install the loop alone: gather, sleep and the like are asyncio's.")
+@click.option(
+    "--watchdog",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Report on stderr what holds the loop for longer, while it does: stack, task, and where that was made.",
+)
 @click.option("--reload", is_flag=True, help="Start again when a Python file below this folder changes.")
 @click.option(
     "--profile",

@@ -45,6 +45,7 @@ use crate::cell::GilCell;
 use crate::error::os_error;
 use crate::imports::imports;
 use crate::transport::{Scratch, StreamTransport, TlsProtocol, Window};
+use crate::watchdog::Pulse;
 use schedule::Timer;
 use watch::Watcher;
 use work::Work;
@@ -120,6 +121,8 @@ pub struct EventLoop {
     concerned: GilCell<VecDeque<(WatchKey, Readiness)>>,
     overrides: GilCell<Overrides>,
     stats: GilCell<Stats>,
+    /// What the watchdog looks at.
+    pulse: Arc<Pulse>,
     thread: GilCell<Option<std::ffi::c_ulong>>,
     task_factory: GilCell<Option<Py<PyAny>>>,
     current_handle: GilCell<Option<Py<PyAny>>>,
@@ -357,6 +360,7 @@ impl EventLoop {
             concerned: GilCell::default(),
             overrides: GilCell::default(),
             stats: GilCell::default(),
+            pulse: Arc::default(),
             thread: GilCell::new(None),
             task_factory: GilCell::new(None),
             current_handle: GilCell::new(None),

@@ -31,6 +31,7 @@ use crate::task::Task;
 use crate::threads;
 use crate::transport::{Endpoint, Signal, StreamTransport};
 use crate::unwind;
+use crate::watchdog;
 
 /// The longest poll: asyncio's MAXIMUM_SELECT_TIMEOUT, a day.
 const LONGEST_POLL: Nanos = Nanos(24 * 3600 * 1_000_000_000);
@@ -104,6 +105,7 @@ impl EventLoop {
         if let Some(kernel) = this.kernel(py) {
             this.remove_idle(py, &kernel.poller, Which::All);
         }
+        watchdog::leave(py, &this.pulse);
         this.stopping.set(py, false);
         this.thread.set(py, None);
         let cleanup = [
@@ -152,6 +154,7 @@ impl EventLoop {
         imports.set_asyncgen_hooks.bind(py).call((), Some(&hooks))?;
         this.thread.set(py, Some(thread_ident()));
         interop::set_running_loop(py, Some(slf.as_any()))?;
+        watchdog::enter(slf, &this.pulse, thread_ident());
         slf.call_method0(intern!(py, "_begin_signals"))?;
         let Some(mut kernel) = this.kernel(py) else {
             return this.check_closed(py);
@@ -257,6 +260,7 @@ impl EventLoop {
         this.unpolled_turns.set(py, 0);
         if patience != Patience::None {
             Self::leave_task(slf)?; // signal handlers may run
+            this.pulse.rest();
         }
         let mut events = this
             .events
@@ -286,6 +290,7 @@ impl EventLoop {
             Err(error) if error.is_interrupted() => Ok(Told::InTurn),
             Err(error) => Err(os_error(error)),
         };
+        this.pulse.beat();
         this.events.set(py, Some(events));
         // Python's own signal handlers run here, at the latest, and not after the next poll.
         if patience != Patience::None {
@@ -389,6 +394,7 @@ impl EventLoop {
         watcher: Watcher,
         readiness: Readiness,
     ) -> PyResult<()> {
+        slf.get().pulse.beat();
         let py = slf.py();
         let this = slf.get();
         match watcher {
@@ -522,6 +528,7 @@ impl EventLoop {
     fn run_one(slf: &Bound<'_, Self>, work: Work) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
+        this.pulse.beat();
         let failed = match work {
             Work::Step(task) => {
                 match Self::step(slf, task.bind(py), |task| Task::run_step(task, None)) {

@@ -24,6 +24,7 @@ use crate::combine::Observer;
 use crate::event_loop::work::LoopRef;
 use crate::imports::{call_exception_handler, extract_stack, imports};
 use crate::interop;
+use crate::watchdog::{self, Creator};
 
 pub use awaited_by::{future_add_to_awaited_by, future_discard_from_awaited_by};
 pub use iter::{FutureIter, Sent};
@@ -58,6 +59,8 @@ struct Rare {
     cancelled_exc: Option<Py<PyAny>>,
     source_traceback: Option<Py<PyAny>>,
     awaited_by: Option<Py<PyAny>>,
+    /// Where a task was made, while a watchdog runs.
+    creator: Option<Creator>,
 }
 
 /// A native `asyncio.Future`.
@@ -137,6 +140,24 @@ impl Future {
             std::mem::replace(&mut rare.get_or_insert_default().source_traceback, stack)
         }));
         Ok(())
+    }
+
+    /// Keeps where it is being made, for the watchdog's reports.
+    pub fn note_creator(&self, py: Python<'_>) {
+        let creator = Some(watchdog::creator(py));
+        drop(self.rare.with(py, |rare| {
+            std::mem::replace(&mut rare.get_or_insert_default().creator, creator)
+        }));
+    }
+
+    /// Where it was made: code and line, the innermost frame first; empty where nobody noted it.
+    pub fn created_by<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyAny>, i32)> {
+        let creator = self.rare.with(py, |rare| {
+            let creator = rare.as_ref()?.creator.as_ref()?;
+            let clone = |(code, offset): &(Py<PyAny>, i32)| (code.clone_ref(py), *offset);
+            Some(creator.iter().map(clone).collect::<Vec<_>>())
+        });
+        creator.map_or_else(Vec::new, |creator| watchdog::show(py, &creator))
     }
 
     /// The loop, or RuntimeError when `__init__` never ran.

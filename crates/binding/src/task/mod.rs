@@ -27,6 +27,7 @@ use crate::event_loop::work::{LoopRef, Work};
 use crate::future::Future;
 use crate::imports::call_exception_handler;
 use crate::interop;
+use crate::watchdog;
 
 pub use callable::{TaskStep, TaskWakeup};
 
@@ -135,6 +136,9 @@ impl Task {
             }
             _ => Name::Number(NEXT_NUMBER.fetch_add(1, Ordering::Relaxed)),
         };
+        if watchdog::is_watching() {
+            slf.as_super().get().note_creator(py);
+        }
         this.fut_waiter.set(py, None);
         this.must_cancel.set(py, false);
         this.cancels_requested.set(py, 0);

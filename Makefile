@@ -90,6 +90,10 @@ test-python: build ## the Python tests only, CPython's own suite among them; ARG
 	@mkdir -p $(LOGS)
 	$(PYTEST) $(ARGS) 2>&1 | tee $(LOGS)/python.txt
 
+.PHONY: properties
+properties: build ## thousands of random programs, on asyncio and on riata; ARGS= goes to pytest
+	RIATA_PROPERTIES=long $(BIN)/python -m pytest tests/properties $(ARGS)
+
 .PHONY: stubtest
 stubtest: build ## whether python/riata/_native.pyi says what the extension is
 	cd $(VENV) && $(BIN)/python -m mypy.stubtest --allowlist $(CURDIR)/.ci/stubtest.txt \

@@ -137,7 +137,8 @@ impl Task {
             future
                 .get()
                 .set_cancelled_exc(py, error.into_value(py).into_any());
-            Future::cancel_with(future, future.get().cancel_message(py))?;
+            // asyncio's task forgets the message of the request, too: who looks again is told none.
+            Future::cancel_with(future, None)?;
             self.unregister(py);
             return Ok(());
         }

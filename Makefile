@@ -115,6 +115,10 @@ ecosystem: build ## other projects' own test suites, and real clients against re
 	$(BIN)/python -m tests.ecosystem --wheel $(VENV)/wheel/*.whl --environments .venvs/ecosystem/$(KEY) \
 	    --store $(CARGO_TARGET_DIR)/ecosystem $(ARGS)
 
+.PHONY: gevent-tests
+gevent-tests: build ## gevent's own tests on libev and on riata, compared; ARGS="test__core*" chooses files
+	$(BIN)/python -m tests.gevent_suite $(ARGS)
+
 .PHONY: soak
 soak: build ## everything a loop does at random, for two minutes: nothing lost, nothing kept; ARGS="--seconds 3600 --seed 7"
 	$(BIN)/python -m tests.soak $(ARGS)

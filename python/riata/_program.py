@@ -19,8 +19,10 @@ def prepare(options: str) -> None:
     match asked.get("loop", "riata"):
         case "riata":
             import riata
+            from riata import _gevent
 
             riata.install(primitives="no_primitives" not in asked)
+            _gevent.choose_when_imported()
         case "uvloop":
             _install_uvloop()
         case _:

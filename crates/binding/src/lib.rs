@@ -1,7 +1,7 @@
 //! The extension module `riata._native`: the engine as Python sees it.
 //!
 //! Rooms: `event_loop` (the surface of `asyncio.AbstractEventLoop`), `combine` (what waits for tasks and time),
-//! `transport`, `future`, `task`, `handle`; `context` and
+//! `transport`, `future`, `task`, `handle`; `gevent` (the loop that gevent asks for); `context` and
 //! `coroutine` (driving what Python owns), `interop` (what CPython's `_asyncio` must be told, and where versions
 //! differ), `child` (the end of a child process), `slots` (type slots that PyO3 lacks), `trashcan` (long chains die without a deep stack), `fastcall` (methods
 //! that take any keyword without a dictionary), `threads` (who else wants the GIL), `unwind` (calls that a thread may not
@@ -18,6 +18,7 @@ mod event_loop;
 mod fastcall;
 mod freelist;
 mod future;
+mod gevent;
 mod handle;
 mod imports;
 mod interop;
@@ -62,6 +63,26 @@ mod _native {
     use crate::future::{Future, FutureIter};
     #[pymodule_export]
     use crate::future::{future_add_to_awaited_by, future_discard_from_awaited_by};
+    #[pymodule_export]
+    use crate::gevent::GreenLoop;
+    #[pymodule_export]
+    use crate::gevent::callback::Callback;
+    #[pymodule_export]
+    use crate::gevent::child::ChildWatcher;
+    #[pymodule_export]
+    use crate::gevent::io::IoWatcher;
+    #[pymodule_export]
+    use crate::gevent::signal::{SignalBell, SignalWatcher};
+    #[pymodule_export]
+    use crate::gevent::stat::StatWatcher;
+    #[pymodule_export]
+    use crate::gevent::timer::TimerWatcher;
+    #[pymodule_export]
+    use crate::gevent::turn::{
+        AsyncWatcher, CheckWatcher, ForkWatcher, IdleWatcher, PrepareWatcher,
+    };
+    #[pymodule_export]
+    use crate::gevent::watcher::Watcher;
     #[pymodule_export]
     use crate::handle::{Handle, TimerHandle};
     #[pymodule_export]
@@ -117,6 +138,7 @@ mod _native {
         crate::combine::function::install(module)?;
         crate::sync::method::install(module.py())?;
         crate::streams::method::install(module.py())?;
+        module.add("EVENTS", crate::gevent::placeholder(module.py())?)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! - `work`: what can be ready, and how it reaches a loop
 //! - `run`: one turn, `run_forever`, `stop`
+//! - `dispatch`: who is told of what a poll found
 //! - `schedule`: `call_soon`, `call_later`, `call_at`, time
 //! - `tasks`: `create_task`, `create_future`
 //! - `forked`: a child that goes on with its parent's loop
@@ -13,6 +14,7 @@
 //! native (see ARCHITECTURE.md).
 
 pub mod datagrams;
+pub mod dispatch;
 pub mod forked;
 pub mod pipes;
 pub mod run;
@@ -98,8 +100,8 @@ pub struct Overrides {
 #[pyclass(frozen, subclass, name = "EventLoop", module = "riata._native")]
 pub struct EventLoop {
     kernel: GilCell<Option<Arc<Kernel>>>,
-    ready: GilCell<Ready<Work>>,
-    timers: GilCell<Timers<Timer>>,
+    pub(crate) ready: GilCell<Ready<Work>>,
+    pub(crate) timers: GilCell<Timers<Timer>>,
     pub(crate) registry: GilCell<Registry<Watcher>>,
     /// Watchers that wait for nobody and may soon wait again, and since which poll.
     idle: GilCell<VecDeque<(WatchKey, u64)>>,

@@ -15,26 +15,28 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use riata_engine::clock::{Nanos, monotonic};
-use riata_engine::driver::{Dispatch, Events, Interest, Readiness, WatchKey};
+use riata_engine::driver::Events;
 use riata_engine::remote::Sleep;
 
+use super::dispatch::Told;
 use super::schedule::Timer;
 use super::sock::Which;
-use super::watch::Watcher;
 use super::work::{Work, warn_slow};
 use super::{EventLoop, Kernel, thread_ident};
 use crate::error::os_error;
+use crate::gevent::callback::Callback;
+use crate::gevent::watcher as green;
 use crate::handle::Handle;
 use crate::imports::imports;
 use crate::interop;
 use crate::task::Task;
 use crate::threads;
-use crate::transport::{Endpoint, Signal, StreamTransport};
+use crate::transport::StreamTransport;
 use crate::unwind;
 use crate::watchdog;
 
 /// The longest poll: asyncio's MAXIMUM_SELECT_TIMEOUT, a day.
-const LONGEST_POLL: Nanos = Nanos(24 * 3600 * 1_000_000_000);
+pub const LONGEST_POLL: Nanos = Nanos(24 * 3600 * 1_000_000_000);
 
 /// How many turns may pass without a poll while there is nothing to watch but the loop's own descriptors.
 const UNPOLLED_TURNS: u32 = 32;
@@ -44,22 +46,13 @@ const UNPOLLED_TURNS_WITH_THREADS: u32 = 4;
 
 /// How far a poll may wait.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Patience {
+pub enum Patience {
     /// There is something to run.
     None,
     /// Until a deadline, as nanoseconds from now.
     For(Nanos),
     /// Until something happens.
     Unlimited,
-}
-
-/// When those are told whom a poll's events concern.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Told {
-    /// Before the batch, whose work is what they make ready.
-    AtOnce,
-    /// In the batch, behind what was ready before.
-    InTurn,
 }
 
 #[pymethods]
@@ -223,7 +216,7 @@ impl EventLoop {
 
     /// Moves what other threads sent to the ready queue.
     #[inline]
-    pub(super) fn take_remote(&self, py: Python<'_>, kernel: &Kernel) {
+    pub fn take_remote(&self, py: Python<'_>, kernel: &Kernel) {
         if kernel.remote.is_empty() {
             return;
         }
@@ -254,6 +247,23 @@ impl EventLoop {
     }
 
     fn poll(slf: &Bound<'_, Self>, kernel: &Arc<Kernel>, patience: Patience) -> PyResult<Told> {
+        let outcome = Self::wait_for_events(slf, kernel, patience);
+        // Python's own signal handlers run here, at the latest, and not after the next poll.
+        if patience != Patience::None {
+            slf.py().check_signals()?;
+        }
+        outcome
+    }
+
+    /// Polls, and tells whom the events concern, or queues them up.
+    ///
+    /// # Errors
+    /// What the kernel says but for EINTR; SystemExit and KeyboardInterrupt, raised by who was told.
+    pub fn wait_for_events(
+        slf: &Bound<'_, Self>,
+        kernel: &Arc<Kernel>,
+        patience: Patience,
+    ) -> PyResult<Told> {
         let py = slf.py();
         let this = slf.get();
         this.stats.with(py, |stats| stats.polls += 1);
@@ -292,165 +302,7 @@ impl EventLoop {
         };
         this.pulse.beat();
         this.events.set(py, Some(events));
-        // Python's own signal handlers run here, at the latest, and not after the next poll.
-        if patience != Patience::None {
-            py.check_signals()?;
-        }
         outcome
-    }
-
-    /// Tells whom the events concern. Who they are is noted for all of them first, before anybody can change it, and on
-    /// the loop, not on this stack: whoever runs the loop while one of them is being told goes on with the rest.
-    ///
-    /// asyncio calls them behind what was ready before the poll and before due timers, and what they make ready is for
-    /// the turn after. So they queue up too, unless there is nothing to queue behind: then they are told at once, and
-    /// what they make ready is this turn's batch, which is the same order without a poll in between.
-    fn dispatch(slf: &Bound<'_, Self>, kernel: &Arc<Kernel>, events: &Events) -> PyResult<Told> {
-        let py = slf.py();
-        let this = slf.get();
-        let stale = this.registry.with(py, |registry| {
-            this.concerned.with(py, |concerned| {
-                let mut stale = false;
-                for (token, readiness) in events.iter() {
-                    stale |= registry.dispatch(token, readiness, concerned) == Dispatch::Stale;
-                }
-                stale
-            })
-        });
-        if stale {
-            // The kernel reports what nobody can remove any more: a copy of a closed descriptor lives on somewhere.
-            this.registry
-                .with(py, |registry| registry.rebuild(&kernel.poller))
-                .map_err(os_error)?;
-        }
-        let debug = this.debug(py);
-        let mut told = Self::telling(slf)?;
-        while let Some((key, readiness)) = this.concerned.with(py, VecDeque::pop_front) {
-            let Some(watcher) = this
-                .registry
-                .with(py, |registry| registry.get(key).map(|w| w.clone_ref(py)))
-            else {
-                continue;
-            };
-            match watcher {
-                Watcher::Remote | Watcher::Idle(_) => continue,
-                Watcher::Reader(_) | Watcher::Writer(_) => told = Told::InTurn,
-                // In debug mode these queue up by themselves, under a name for the reports of slow callbacks.
-                Watcher::Stream(_)
-                | Watcher::Datagram(_)
-                | Watcher::ReadPipe(_)
-                | Watcher::WritePipe(_)
-                    if debug => {}
-                _ if told == Told::InTurn => {
-                    let work = Work::Event(key, readiness);
-                    this.ready.with(py, |ready| ready.push(work));
-                    continue;
-                }
-                _ => {}
-            }
-            let outcome = Self::tell(slf, kernel, key, watcher, readiness)
-                .and_then(|()| Self::flush_much(slf));
-            if let Err(error) = outcome {
-                // The next poll reports again what is ready still.
-                this.concerned.with(py, VecDeque::clear);
-                return Err(error);
-            }
-        }
-        Ok(told)
-    }
-
-    /// How those are to be told whom the last poll's events concern.
-    fn telling(slf: &Bound<'_, Self>) -> PyResult<Told> {
-        let py = slf.py();
-        let this = slf.get();
-        if this.debug(py) || this.stopping.get(py) || this.ready.with(py, |ready| !ready.is_empty())
-        {
-            return Ok(Told::InTurn);
-        }
-        let deadline = this.timers.with(py, |timers| timers.next_deadline());
-        Ok(match deadline {
-            Some(deadline) if deadline <= Self::now(slf)? => Told::InTurn,
-            _ => Told::AtOnce,
-        })
-    }
-
-    /// Tells the watcher `key` of its event, unless it has ended since.
-    fn tell_later(slf: &Bound<'_, Self>, key: WatchKey, readiness: Readiness) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        let watcher = this
-            .registry
-            .with(py, |registry| registry.get(key).map(|w| w.clone_ref(py)));
-        match (watcher, this.kernel(py)) {
-            (Some(watcher), Some(kernel)) => Self::tell(slf, &kernel, key, watcher, readiness),
-            _ => Ok(()),
-        }
-    }
-
-    fn tell(
-        slf: &Bound<'_, Self>,
-        kernel: &Kernel,
-        key: WatchKey,
-        watcher: Watcher,
-        readiness: Readiness,
-    ) -> PyResult<()> {
-        slf.get().pulse.beat();
-        let py = slf.py();
-        let this = slf.get();
-        match watcher {
-            Watcher::Remote | Watcher::Idle(_) => Ok(()),
-            Watcher::Reader(callback) | Watcher::Writer(callback) => {
-                let handle = callback.into_handle();
-                if !handle.get().is_cancelled(py) {
-                    this.ready
-                        .with(py, |ready| ready.push(Work::Handle(handle)));
-                }
-                Ok(())
-            }
-            Watcher::Stream(transport) if this.debug(py) => {
-                let work = Work::Stream(transport, Signal::Ready(readiness));
-                this.ready.with(py, |ready| ready.push(work));
-                Ok(())
-            }
-            Watcher::Stream(transport) => {
-                Self::leave_task(slf)?;
-                StreamTransport::handle_ready(transport.bind(py), slf, readiness)
-            }
-            Watcher::Datagram(datagram) => Self::tell_endpoint(slf, datagram.bind(py), readiness),
-            Watcher::ReadPipe(pipe) => Self::tell_endpoint(slf, pipe.bind(py), readiness),
-            Watcher::WritePipe(pipe) => Self::tell_endpoint(slf, pipe.bind(py), readiness),
-            // Paused, and something has come meanwhile: only now is the kernel asked not to tell.
-            Watcher::Parked(_) => this
-                .registry
-                .with(py, |registry| {
-                    registry.set_interest(&kernel.poller, key, Interest::NONE)
-                })
-                .map_err(os_error),
-            Watcher::Listener(listener) => {
-                Self::leave_task(slf)?;
-                Self::accept(slf, key, &listener)
-            }
-            Watcher::Waiting(waiting) => {
-                Self::leave_task(slf)?;
-                Self::progress(slf, &waiting)
-            }
-        }
-    }
-
-    fn tell_endpoint<T: Endpoint>(
-        slf: &Bound<'_, Self>,
-        pipe: &Bound<'_, T>,
-        readiness: Readiness,
-    ) -> PyResult<()> {
-        let py = slf.py();
-        if slf.get().debug(py) {
-            let handle = T::ready_handle(pipe, slf, readiness)?.unbind();
-            let ready = &slf.get().ready;
-            ready.with(py, |ready| ready.push(Work::Handle(handle)));
-            return Ok(());
-        }
-        Self::leave_task(slf)?;
-        T::handle_ready(pipe, slf, readiness)
     }
 
     #[inline]
@@ -466,17 +318,26 @@ impl EventLoop {
             monotonic()
         };
         while let Some(timer) = this.timers.with(py, |timers| timers.pop_due(now)) {
-            let work = match timer {
-                Timer::Handle(timer) => {
-                    timer.get().set_key(py, None);
-                    Work::Handle(timer.into_bound(py).into_super().unbind())
-                }
-                Timer::Alarm(alarm) => Work::Ring(alarm),
-            };
-            this.ready.with(py, |ready| ready.push(work));
-            this.stats.with(py, |stats| stats.timers += 1);
+            Self::fire_timer(slf, timer);
         }
         Ok(())
+    }
+
+    /// Makes ready what a timer that was due stands for.
+    #[inline(always)]
+    pub fn fire_timer(slf: &Bound<'_, Self>, timer: Timer) {
+        let py = slf.py();
+        let this = slf.get();
+        this.stats.with(py, |stats| stats.timers += 1);
+        let work = match timer {
+            Timer::Handle(timer) => {
+                timer.get().set_key(py, None);
+                Work::Handle(timer.into_bound(py).into_super().unbind())
+            }
+            Timer::Alarm(alarm) => Work::Ring(alarm),
+            Timer::Green(watcher) => return green::Watcher::expire(watcher.bind(py)),
+        };
+        this.ready.with(py, |ready| ready.push(work));
     }
 
     /// Runs what is ready now, and not what becomes ready meanwhile.
@@ -525,7 +386,7 @@ impl EventLoop {
     /// # Errors
     /// SystemExit and KeyboardInterrupt, which end `run_forever`.
     #[inline]
-    fn run_one(slf: &Bound<'_, Self>, work: Work) -> PyResult<()> {
+    pub fn run_one(slf: &Bound<'_, Self>, work: Work) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         this.pulse.beat();
@@ -573,6 +434,10 @@ impl EventLoop {
                 return unwind::call_method(handle.bind(py), intern!(py, "_run"), []).map(drop);
             }
             Work::Event(key, readiness) => return Self::tell_later(slf, key, readiness),
+            Work::Green(callback) => {
+                Callback::run(callback.bind(py));
+                return Ok(());
+            }
             Work::Stream(transport, signal) => {
                 this.stats.with(py, |stats| stats.callbacks += 1);
                 Self::leave_task(slf)?;

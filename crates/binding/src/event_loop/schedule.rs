@@ -14,6 +14,7 @@ use super::EventLoop;
 use super::work::{LoopRef, Work};
 use crate::combine::Alarm;
 use crate::fastcall::{CallbackArguments, FastCall, FastMethod};
+use crate::gevent::watcher as green;
 use crate::handle::{Handle, TimerHandle};
 use crate::imports::imports;
 
@@ -23,6 +24,8 @@ pub enum Timer {
     Handle(Py<TimerHandle>),
     /// A native party, without a handle.
     Alarm(Alarm),
+    /// A gevent timer, or a file's watcher.
+    Green(Py<green::Watcher>),
 }
 
 impl Timer {
@@ -31,6 +34,7 @@ impl Timer {
         match self {
             Self::Handle(handle) => visit.call(handle),
             Self::Alarm(alarm) => alarm.traverse(visit),
+            Self::Green(watcher) => visit.call(watcher),
         }
     }
 }

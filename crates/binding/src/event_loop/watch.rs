@@ -16,6 +16,7 @@ use super::serve::Listener;
 use super::sock::{Idle, Waiting};
 use super::work::LoopRef;
 use crate::error::os_error;
+use crate::gevent::{GreenLoop, Wakeup, watcher as green};
 use crate::handle::Handle;
 use crate::transport::{DatagramTransport, ReadPipeTransport, StreamTransport, WritePipeTransport};
 
@@ -43,6 +44,12 @@ pub enum Watcher {
     Waiting(Arc<Waiting>),
     /// What is left of one that was done: nobody is told.
     Idle(Idle),
+    /// A gevent io watcher.
+    Green(Py<green::Watcher>),
+    /// A child process, by its id, that a gevent loop waits for.
+    GreenChild(Py<GreenLoop>, i32),
+    /// A pipe by which signals end a poll.
+    Wakeup(Arc<Wakeup>),
 }
 
 /// A callback, its arguments and its context; None for a copy of the current one.
@@ -121,13 +128,16 @@ impl Watcher {
             Self::Listener(listener) => Self::Listener(listener.clone()),
             Self::Waiting(waiting) => Self::Waiting(waiting.clone()),
             Self::Idle(idle) => Self::Idle(idle.clone_ref(py)),
+            Self::Green(watcher) => Self::Green(watcher.clone_ref(py)),
+            Self::GreenChild(event_loop, pid) => Self::GreenChild(event_loop.clone_ref(py), *pid),
+            Self::Wakeup(wakeup) => Self::Wakeup(Arc::clone(wakeup)),
         }
     }
 
     /// Shows the collector what is inside.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
-            Self::Remote | Self::Parked(_) => Ok(()),
+            Self::Remote | Self::Parked(_) | Self::Wakeup(_) => Ok(()),
             Self::Reader(callback) | Self::Writer(callback) => callback.traverse(visit),
             Self::Stream(transport) => visit.call(transport),
             Self::Datagram(transport) => visit.call(transport),
@@ -136,6 +146,8 @@ impl Watcher {
             Self::Listener(listener) => listener.traverse(visit),
             Self::Waiting(waiting) => waiting.traverse(visit),
             Self::Idle(idle) => idle.traverse(visit),
+            Self::Green(watcher) => visit.call(watcher),
+            Self::GreenChild(event_loop, _) => visit.call(event_loop),
         }
     }
 }

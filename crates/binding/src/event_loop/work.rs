@@ -10,6 +10,7 @@ use riata_engine::driver::{Readiness, WatchKey};
 use super::EventLoop;
 use crate::combine::{Alarm, AlarmBell, Observation, Observer};
 use crate::future::Future;
+use crate::gevent::callback as green;
 use crate::handle::Handle;
 use crate::imports::imports;
 use crate::task::{Task, TaskStep, TaskWakeup};
@@ -35,6 +36,8 @@ pub enum Work {
     Ring(Alarm),
     /// Something has happened to a descriptor: whoever watches it still is told.
     Event(WatchKey, Readiness),
+    /// A callback of a gevent loop.
+    Green(Py<green::Callback>),
     /// A done callback.
     Callback {
         /// What to call with the future
@@ -87,6 +90,7 @@ impl Work {
                 None,
             ),
             Self::Ring(alarm) => (Py::new(py, AlarmBell::new(alarm))?.into_any(), vec![], None),
+            Self::Green(callback) => (callback.getattr(py, intern!(py, "callback"))?, vec![], None),
             Self::Event(..) => {
                 return Err(PyRuntimeError::new_err("an event never leaves its loop"));
             }
@@ -114,6 +118,7 @@ impl Work {
             }
             Self::Ring(alarm) => Self::Ring(alarm.clone_ref(py)),
             Self::Event(key, readiness) => Self::Event(*key, *readiness),
+            Self::Green(callback) => Self::Green(callback.clone_ref(py)),
             Self::Callback {
                 callback,
                 future,
@@ -171,6 +176,7 @@ impl Work {
             }
             Self::Ring(alarm) => alarm.traverse(visit),
             Self::Event(..) => Ok(()),
+            Self::Green(callback) => visit.call(callback),
             Self::Callback {
                 callback,
                 future,

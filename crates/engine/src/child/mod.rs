@@ -151,6 +151,33 @@ impl AsFd for Child {
     }
 }
 
+/// The process id of a child of this process that has ended and that nobody has reaped; it is not reaped by asking.
+///
+/// # Errors
+///
+/// Those of waitid(2), but for ECHILD and EINTR.
+#[allow(unsafe_code)]
+pub fn any_ended() -> Result<Option<i32>> {
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    loop {
+        // SAFETY: E8: a siginfo_t is numbers, all of which may be nought; the kernel fills it during the call. It has
+        // the fields of a child's end, or is nought where there is none.
+        let (result, pid) = unsafe {
+            let mut found: libc::siginfo_t = std::mem::zeroed();
+            let result = libc::waitid(libc::P_ALL, 0, &mut found, options);
+            (result, found.si_pid())
+        };
+        if result == 0 {
+            return Ok((pid != 0).then_some(pid));
+        }
+        match Error::last("waitid") {
+            error if error.errno == libc::ECHILD => return Ok(None),
+            error if error.is_interrupted() => {}
+            error => return Err(error),
+        }
+    }
+}
+
 /// Reaps the child, or only looks.
 fn look(pid: Pid, pidfd: &OwnedFd, how: WaitIdOptions) -> Result<Option<Ended>> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | how;

@@ -12,6 +12,6 @@ mod table;
 
 pub use events::{Events, Token};
 pub use interest::{Interest, Readiness};
-pub use readiness::Poller;
+pub use readiness::{Poller, check_open};
 pub use registry::{Dispatch, Registry, Rejected};
 pub use table::WatchKey;

@@ -187,8 +187,12 @@ impl Poller {
     }
 }
 
-/// EBADF, unless `fd` is an open descriptor.
-pub(super) fn check_open(fd: RawFd) -> Result<()> {
+/// Whether `fd` is an open descriptor.
+///
+/// # Errors
+///
+/// EBADF, unless it is.
+pub fn check_open(fd: RawFd) -> Result<()> {
     rustix::io::fcntl_getfd(borrow(fd)?)
         .map(drop)
         .map_err(|errno| Error::from_rustix("fcntl", errno))

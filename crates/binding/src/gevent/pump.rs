@@ -1,0 +1,349 @@
+//! One iteration of gevent's loop, and `run`.
+//!
+//! In libev's order: who watches forks, who prepares for the poll, callbacks; the poll; what it reported, due timers, who
+//! is idle, who checks after the poll. Those fire, and are called by priority. Callbacks that are added while callbacks
+//! run belong to the same batch; after every fifty the clock is looked at, and when the interpreter's switch interval is
+//! over the rest waits for a poll that does not block.
+
+use std::sync::Arc;
+
+use pyo3::exceptions::PySystemError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use riata_engine::clock::Nanos;
+use riata_engine::driver::Interest;
+use riata_engine::fork;
+
+use super::callback::Callback;
+use super::hub_loop::{Break, GreenLoop};
+use super::turn::Moment;
+use super::wakeup::{Wakeup, is_first_thread};
+use super::watcher::{Kind, Watcher};
+use crate::error::os_error;
+use crate::event_loop::EventLoop;
+use crate::event_loop::run::Patience;
+use crate::event_loop::schedule::Timer;
+use crate::event_loop::watch::Watcher as Entry;
+use crate::event_loop::work::Work;
+
+/// After how many callbacks the clock is looked at.
+const CALLBACKS_BETWEEN_LOOKS: u32 = 50;
+
+/// Whether there is anything left to run for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    GoOn,
+    End,
+}
+
+#[pymethods]
+impl GreenLoop {
+    /// Run until there is nothing left to wait for, or `break_` is called.
+    ///
+    /// With `nowait` one iteration that does not wait, with `once` one that does. What callbacks raise goes to
+    /// `handle_error`. May be called while it runs, from a callback or another greenlet.
+    #[pyo3(signature = (nowait = false, once = false))]
+    fn run(slf: &Bound<'_, Self>, nowait: bool, once: bool) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        this.check(py)?;
+        this.depth.with(py, |depth| *depth += 1);
+        this.broken.set(py, Break::None);
+        while Self::iterate(slf, nowait) == Flow::GoOn && !(nowait || once) {}
+        if this.broken.get(py) == Break::Innermost {
+            this.broken.set(py, Break::None);
+        }
+        this.depth.with(py, |depth| *depth -= 1);
+        Ok(())
+    }
+}
+
+impl GreenLoop {
+    fn iterate(slf: &Bound<'_, Self>, nowait: bool) -> Flow {
+        let py = slf.py();
+        let this = slf.get();
+        this.iteration.with(py, |iteration| *iteration += 1);
+        if let Err(error) = Self::notice_fork(slf) {
+            Self::handle_system_error(slf, error);
+        }
+        Self::fire_turn(slf, Moment::Prepare);
+        Self::call_pending(slf);
+        Self::run_callbacks(slf);
+        if this.ends(py) {
+            return Flow::End;
+        }
+        this.remove_stopped(py);
+        Self::poll(slf, nowait);
+        this.update(py);
+        Self::fire_timers(slf);
+        this.fire_always_ready(py);
+        Self::fire_idle(slf);
+        Self::fire_turn(slf, Moment::Check);
+        Self::call_pending(slf);
+        match this.ends(py) || this.count_alive(py) <= 0 {
+            true => Flow::End,
+            false => Flow::GoOn,
+        }
+    }
+
+    fn ends(&self, py: Python<'_>) -> bool {
+        self.broken.get(py) != Break::None || self.is_destroyed(py)
+    }
+
+    /// What the kernel refused: told as libev tells it.
+    fn handle_system_error(slf: &Bound<'_, Self>, error: PyErr) {
+        let text = format!("(riata) {}", error.value(slf.py()));
+        Self::handle(slf, None, PySystemError::new_err(text));
+    }
+
+    /// In a forked child: the kernel's objects are replaced, and fork watchers told.
+    fn notice_fork(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let generation = fork::generation();
+        if this.generation.replace(py, generation) != generation {
+            this.forked.set(py, true);
+        }
+        if !this.forked.replace(py, false) {
+            return Ok(());
+        }
+        let core = this.core(py).get();
+        core.own_kernel(py).map_err(os_error)?;
+        if let Some((_, key)) = this.wakeup.take(py) {
+            let entry = core
+                .change_watchers(py, |registry, poller| registry.remove(poller, key))
+                .map_err(os_error)?;
+            drop(entry);
+        }
+        Self::fire_turn(slf, Moment::Fork);
+        Self::call_pending(slf);
+        Ok(())
+    }
+
+    fn fire_turn(slf: &Bound<'_, Self>, moment: Moment) {
+        let py = slf.py();
+        if !slf.get().has_turn(py, moment) {
+            return;
+        }
+        for watcher in slf.get().turn(py, moment) {
+            Watcher::pend(watcher.bind(py), moment.events());
+        }
+    }
+
+    /// Those of the highest priority that any idle watcher has, unless something else of it or above has fired.
+    fn fire_idle(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        if !slf.get().has_turn(py, Moment::Idle) {
+            return;
+        }
+        let idle = slf.get().turn(py, Moment::Idle);
+        let Some(rank) = idle.iter().map(|watcher| watcher.get().rank(py)).max() else {
+            return;
+        };
+        if slf.get().has_pending(py, rank) {
+            return;
+        }
+        for watcher in idle {
+            if watcher.get().rank(py) == rank {
+                Watcher::pend(watcher.bind(py), Moment::Idle.events());
+            }
+        }
+    }
+
+    fn fire_always_ready(&self, py: Python<'_>) {
+        if self.always_ready.with(py, |always| always.is_empty()) {
+            return;
+        }
+        let always: Vec<Py<Watcher>> = self.always_ready.with(py, |always| {
+            always.iter().map(|watcher| watcher.clone_ref(py)).collect()
+        });
+        for watcher in always {
+            let watcher = watcher.bind(py);
+            if let Kind::Io(io) = watcher.get().kind() {
+                Watcher::pend(watcher, io.events(py));
+            }
+        }
+    }
+
+    /// Calls those who have fired, and who fires meanwhile.
+    fn call_pending(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        while let Some(watcher) = slf.get().pop_pending(py) {
+            Watcher::invoke(watcher.bind(py));
+        }
+    }
+
+    fn run_callbacks(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        let this = slf.get();
+        let core = this.core(py);
+        this.timers_update.set(py, true);
+        let began = this.now(py);
+        let mut left = CALLBACKS_BETWEEN_LOOKS;
+        let mut in_time = true;
+        while let Some(work) = core.get().ready.with(py, |ready| {
+            ready.begin_batch();
+            ready.pop_batch()
+        }) {
+            match work {
+                Work::Green(callback) => Callback::run(callback.bind(py)),
+                work => {
+                    if let Err(error) = EventLoop::run_one(core, work) {
+                        Self::handle(slf, None, error);
+                    }
+                }
+            }
+            left -= 1;
+            if left == 0 {
+                left = CALLBACKS_BETWEEN_LOOKS;
+                this.update(py);
+                if this.now(py) >= began.saturating_add(switch_interval(py)) {
+                    in_time = false;
+                    break;
+                }
+            }
+        }
+        if in_time {
+            this.update(py);
+        }
+        this.timers_update.set(py, false);
+    }
+
+    /// Takes io watchers that were stopped since the last poll, and not started again, out of the kernel's set.
+    fn remove_stopped(&self, py: Python<'_>) {
+        if self.stopped.with(py, |stopped| stopped.is_empty()) {
+            return;
+        }
+        let core = self.core(py).get();
+        for key in self.stopped.take(py) {
+            let watcher = core.registry.with(py, |registry| match registry.get(key) {
+                Some(Entry::Green(watcher)) => Some(watcher.clone_ref(py)),
+                _ => None,
+            });
+            if let Some(watcher) = watcher
+                && !watcher.get().is_active(py)
+                && let Kind::Io(io) = watcher.get().kind()
+            {
+                io.close(watcher.bind(py));
+            }
+        }
+    }
+
+    /// How long a poll may wait.
+    fn patience(&self, py: Python<'_>, nowait: bool) -> Patience {
+        let core = self.core(py).get();
+        if nowait
+            || self.count_alive(py) <= 0
+            || core.ready.with(py, |ready| !ready.is_empty())
+            || self.has_pending(py, 0)
+            || self.has_turn(py, Moment::Idle)
+            || self.always_ready.with(py, |always| !always.is_empty())
+        {
+            return Patience::None;
+        }
+        let deadline = core.timers.with(py, |timers| timers.next_deadline());
+        let Some(deadline) = deadline else {
+            return Patience::Unlimited;
+        };
+        self.update(py);
+        match deadline.saturating_sub(self.now(py)) {
+            Nanos(0) => Patience::None,
+            left => Patience::For(left.min(crate::event_loop::run::LONGEST_POLL)),
+        }
+    }
+
+    fn poll(slf: &Bound<'_, Self>, nowait: bool) {
+        let py = slf.py();
+        let this = slf.get();
+        let core = this.core(py);
+        let mut patience = this.patience(py, nowait);
+        let armed = match patience {
+            Patience::None => None,
+            _ => this.arm(py),
+        };
+        if armed.is_some() {
+            // What came before the descriptor was armed.
+            let checked = py.check_signals();
+            if let Err(error) = checked {
+                if let Some(wakeup) = &armed {
+                    wakeup.disarm(py);
+                }
+                return Self::handle(slf, None, error);
+            }
+            patience = this.patience(py, nowait);
+        }
+        let kernel = match core.get().own_kernel(py) {
+            Ok(Some(kernel)) => kernel,
+            Ok(None) => return,
+            Err(error) => return Self::handle_system_error(slf, os_error(error)),
+        };
+        let polled = EventLoop::wait_for_events(core, &kernel, patience);
+        if let Some(wakeup) = &armed {
+            wakeup.disarm(py);
+        }
+        if let Err(error) = polled {
+            Self::handle_system_error(slf, error);
+        }
+        core.get().take_remote(py, &kernel);
+        if let Err(error) = py.check_signals() {
+            Self::handle(slf, None, error);
+        }
+    }
+
+    /// Has signals end the poll; None outside of the main thread, or where the program has Python tell another descriptor.
+    fn arm(&self, py: Python<'_>) -> Option<Arc<Wakeup>> {
+        if !is_first_thread() {
+            return None;
+        }
+        let known = self
+            .wakeup
+            .with(py, |known| known.as_ref().map(|(pipe, _)| Arc::clone(pipe)));
+        let wakeup = match known {
+            Some(wakeup) => wakeup,
+            // Without a pipe signals end a poll all the same, but for one that comes just before it.
+            None => self.make_wakeup(py)?,
+        };
+        wakeup.arm(py).then_some(wakeup)
+    }
+
+    fn make_wakeup(&self, py: Python<'_>) -> Option<Arc<Wakeup>> {
+        let wakeup = Arc::new(Wakeup::new().ok()?);
+        let entry = Entry::Wakeup(Arc::clone(&wakeup));
+        let fd = wakeup.fd();
+        let core = self.core(py).get();
+        let added = core.change_watchers(py, |registry, poller| {
+            registry.add(poller, fd, Interest::READABLE, entry)
+        });
+        let key = added.ok().flatten()?.ok()?;
+        self.wakeup.set(py, Some((Arc::clone(&wakeup), key)));
+        Some(wakeup)
+    }
+
+    /// Fires the timers that are due: all are taken out before any is set again.
+    fn fire_timers(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        let core = slf.get().core(py);
+        let now = slf.get().now(py);
+        let timers = &core.get().timers;
+        if timers.with(py, |timers| {
+            timers.next_deadline().is_none_or(|due| due > now)
+        }) {
+            return;
+        }
+        let due: Vec<Timer> = timers.with(py, |timers| {
+            std::iter::from_fn(|| timers.pop_due(now)).collect()
+        });
+        for timer in due {
+            EventLoop::fire_timer(core, timer);
+        }
+    }
+}
+
+/// `sys.getswitchinterval()`, which is `gevent.getswitchinterval`.
+fn switch_interval(py: Python<'_>) -> Nanos {
+    let asked = py
+        .import(intern!(py, "sys"))
+        .and_then(|sys| sys.call_method0(intern!(py, "getswitchinterval")))
+        .and_then(|seconds| seconds.extract::<f64>());
+    Nanos::not_before_secs_f64(asked.unwrap_or(0.005)) // CPython's default
+}

@@ -1,0 +1,1 @@
+"""Runs gevent's own tests, those of the installed package, on libev and on riata, and compares."""

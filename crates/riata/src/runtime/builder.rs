@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Runtime;
 use super::core::{Core, Options};
 use crate::context::Guests;
+use crate::threads::Pool;
 
 /// Options for a [`Runtime`].
 ///
@@ -18,6 +19,8 @@ use crate::context::Guests;
 #[must_use]
 pub struct Builder {
     options: Options,
+    /// `None`: as many as Python would start.
+    executor_threads: Option<usize>,
 }
 
 impl Default for Builder {
@@ -28,6 +31,7 @@ impl Default for Builder {
                 slow_callback: None,
                 virtual_clock: false,
             },
+            executor_threads: None,
         }
     }
 }
@@ -83,6 +87,22 @@ impl Builder {
         self
     }
 
+    /// How many threads [`run_in_executor`](crate::run_in_executor) may start, at least one. If
+    /// nothing is said, Python's number: four more than there are cores, at most 32.
+    ///
+    /// ```
+    /// let mut runtime = riata::Runtime::builder().executor_threads(1).build().unwrap();
+    /// runtime.run(async {
+    ///     let thread = || std::thread::current().id();
+    ///     let (one, other) = (riata::run_in_executor(thread), riata::run_in_executor(thread));
+    ///     assert_eq!(one.await.unwrap(), other.await.unwrap());
+    /// });
+    /// ```
+    pub fn executor_threads(mut self, limit: usize) -> Self {
+        self.executor_threads = Some(limit.max(1));
+        self
+    }
+
     /// Makes the loop.
     ///
     /// # Errors
@@ -96,6 +116,10 @@ impl Builder {
         let core = Rc::new(Core::new(self.options)?);
         let host = Rc::clone(&core);
         let guests = Guests::new(host);
+        // It starts no thread before there is work.
+        let pool = self.executor_threads.map(Pool::with_limit);
+        let none = guests.executor.replace(pool);
+        drop(none);
         Ok(Runtime { guests, core })
     }
 }

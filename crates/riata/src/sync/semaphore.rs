@@ -66,7 +66,9 @@ impl Semaphore {
     pub async fn acquire_owned(self: Rc<Self>) -> OwnedPermit {
         // As above.
         let _ = self.permits.take().await;
-        OwnedPermit { semaphore: self }
+        OwnedPermit {
+            owner: Owner::Semaphore(self),
+        }
     }
 
     /// Lowers the count if it is not zero.
@@ -160,7 +162,7 @@ impl fmt::Debug for Permit<'_> {
 }
 
 /// A place that a semaphore gave, until this is dropped, which keeps the semaphore alive: see
-/// [`Semaphore::acquire_owned`].
+/// [`Semaphore::acquire_owned`] and [`BoundedSemaphore::acquire_owned`].
 ///
 /// ```
 /// use std::rc::Rc;
@@ -173,12 +175,21 @@ impl fmt::Debug for Permit<'_> {
 /// ```
 #[must_use = "a permit that is dropped is given back"]
 pub struct OwnedPermit {
-    semaphore: Rc<Semaphore>,
+    owner: Owner,
+}
+
+/// Whose place it is.
+enum Owner {
+    Semaphore(Rc<Semaphore>),
+    Bounded(Rc<BoundedSemaphore>),
 }
 
 impl Drop for OwnedPermit {
     fn drop(&mut self) {
-        self.semaphore.release();
+        match &self.owner {
+            Owner::Semaphore(semaphore) => semaphore.release(),
+            Owner::Bounded(bounded) => bounded.semaphore.release(),
+        }
     }
 }
 
@@ -237,6 +248,25 @@ impl BoundedSemaphore {
     /// ```
     pub async fn acquire(&self) -> Permit<'_> {
         self.semaphore.acquire().await
+    }
+
+    /// As [`Semaphore::acquire_owned`].
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// riata::run(async {
+    ///     let semaphore = Rc::new(riata::BoundedSemaphore::new(1));
+    ///     let permit = semaphore.clone().acquire_owned().await;
+    ///     riata::call_soon(move || drop(permit));
+    ///     semaphore.acquire().await.forget();
+    /// });
+    /// ```
+    pub async fn acquire_owned(self: Rc<Self>) -> OwnedPermit {
+        // As there.
+        let _ = self.semaphore.permits.take().await;
+        OwnedPermit {
+            owner: Owner::Bounded(self),
+        }
     }
 
     /// As [`Semaphore::try_acquire`].

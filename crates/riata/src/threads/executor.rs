@@ -17,7 +17,8 @@ use crate::panic::Panic;
 ///
 /// The call is queued at once. Dropping the result keeps a call that has not begun from
 /// being made; one that has cannot be stopped, and the loop's end waits for it. A panic is the
-/// result's error, and so is that no thread could be started at all.
+/// result's error, and so is that no thread could be started at all. How many threads there may
+/// be is the [builder's](crate::Builder::executor_threads) to say.
 ///
 /// # Panics
 ///

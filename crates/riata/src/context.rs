@@ -20,7 +20,23 @@ thread_local! {
 /// A loop makes one, calls [`enter`](Self::enter) around everything that may touch futures, and
 /// [`close`](Self::close) at its end. See the [module's page](crate::host).
 ///
-/// `tests/second_host.rs` is a whole loop of this kind in little space.
+/// `tests/second_host/foreign.rs` is a whole loop of this kind in little space; the examples here
+/// run on it.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+/// # fn main() {
+/// let host = Foreign::new();
+/// let shared = host.clone();
+/// let guests = Guests::new(shared);
+/// let task = guests.spawn(async {
+///     riata::sleep(std::time::Duration::from_millis(1)).await;
+///     7
+/// });
+/// host.run_until(&guests, || task.is_done());
+/// guests.close();
+/// # }
+/// ```
 pub struct Guests {
     host: Rc<dyn Host>,
     handle: Handle,
@@ -46,6 +62,14 @@ impl Guests {
     /// # Panics
     ///
     /// At 65,536 loops at once in one process.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+    /// # fn main() {
+    /// let host: Rc<dyn Host> = Foreign::new();
+    /// assert!(Guests::new(host).is_empty());
+    /// # }
+    /// ```
     pub fn new(host: Rc<dyn Host>) -> Rc<Self> {
         let handle = registry::add(host.remote());
         Rc::new(Self {
@@ -64,6 +88,15 @@ impl Guests {
 
     /// Calls `f` with this loop being "the loop of this thread", as [`spawn`](crate::spawn) and
     /// all other functions of this crate look for it.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+    /// # fn main() {
+    /// let guests = Guests::new(Foreign::new());
+    /// let task = guests.enter(|| riata::spawn(async {}));
+    /// assert!(!task.is_done() && guests.len() == 1);
+    /// # }
+    /// ```
     pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
         struct Leave(*const Guests);
         impl Drop for Leave {
@@ -79,11 +112,38 @@ impl Guests {
     ///
     /// A panic in it is caught: it becomes the task's error, or is logged as asyncio logs an
     /// exception in a callback.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+    /// # fn main() {
+    /// let host = Foreign::new();
+    /// let guests = Guests::new(host.clone());
+    /// let task = guests.spawn(async { 7 });
+    /// while let Some(Work::Job(job)) = host.next() {
+    ///     guests.run(job);
+    /// }
+    /// assert!(task.is_done());
+    /// # }
+    /// ```
     pub fn run(&self, job: Job) {
         self.enter(|| self.run_here(job));
     }
 
     /// Opens what another thread sent; caught as in [`run`](Self::run).
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+    /// # fn main() {
+    /// let host = Foreign::new();
+    /// let guests = Guests::new(host.clone());
+    /// let handle = guests.handle().clone();
+    /// let sender = std::thread::spawn(move || handle.call_soon_threadsafe(|| println!("from there")));
+    /// sender.join().unwrap().unwrap();
+    /// for parcel in host.parcels() {
+    ///     guests.open(parcel);
+    /// }
+    /// # }
+    /// ```
     pub fn open(&self, parcel: Parcel) {
         self.enter(|| self.open_here(parcel));
     }
@@ -110,6 +170,16 @@ impl Guests {
     ///
     /// To be called before the host empties its queues: what the drops schedule is left in
     /// them.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+    /// # fn main() {
+    /// let guests = Guests::new(Foreign::new());
+    /// let task = guests.spawn(std::future::pending::<()>());
+    /// guests.close();
+    /// assert!(task.is_cancelled());
+    /// # }
+    /// ```
     pub fn close(&self) {
         self.closed.set(true);
         registry::remove(&self.handle);
@@ -126,16 +196,42 @@ impl Guests {
     }
 
     /// How many tasks are not done.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+    /// # fn main() {
+    /// let guests = Guests::new(Foreign::new());
+    /// guests.spawn(async {}).detach();
+    /// assert_eq!(guests.len(), 1);
+    /// # }
+    /// ```
     pub fn len(&self) -> usize {
         self.tasks.borrow().len()
     }
 
     /// Whether every task is done.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+    /// # fn main() {
+    /// assert!(Guests::new(Foreign::new()).is_empty());
+    /// # }
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Spawns a task on this loop, also when it is not running.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+    /// # fn main() {
+    /// let host = Foreign::new();
+    /// let guests = Guests::new(host.clone());
+    /// let task = guests.spawn(async { 7 });
+    /// host.run_until(&guests, || task.is_done());
+    /// # }
+    /// ```
     pub fn spawn<F: Future + 'static>(&self, future: F) -> Task<F::Output> {
         self.counter.set(self.counter.get() + 1);
         let task = new_task(future, self.counter.get());
@@ -174,6 +270,14 @@ impl Guests {
     }
 
     /// The loop's handle for other threads.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+    /// # fn main() {
+    /// let guests = Guests::new(Foreign::new());
+    /// assert!(!guests.handle().is_closed());
+    /// # }
+    /// ```
     pub fn handle(&self) -> &Handle {
         &self.handle
     }

@@ -9,6 +9,11 @@ use crate::panic::Panic;
 use crate::task::TaskRef;
 
 /// Hears of what nobody else is told: see [`set_exception_handler`].
+///
+/// ```
+/// let handler: riata::ExceptionHandler = std::rc::Rc::new(|context| eprintln!("{context}"));
+/// handler(&riata::ExceptionContext::new("Something is odd"));
+/// ```
 pub type ExceptionHandler = Rc<dyn Fn(&ExceptionContext<'_>)>;
 
 /// What happened, as the exception handler is told.

@@ -31,6 +31,18 @@ use crate::task::Key;
 /// Any method may be called from inside [`Guests::run`] and [`Watcher::notify`], so none of
 /// the loop's state may be borrowed while it calls these. Nothing that a method is given or
 /// gives back may be dropped while state is borrowed: a drop may run foreign code.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+/// # fn main() {
+/// // `Foreign` implements it with the engine's queue, timers, registry and poller.
+/// let host: Rc<dyn Host> = Foreign::new();
+/// let guests = Guests::new(host.clone());
+/// let before = host.now();
+/// let task = guests.spawn(async {}); // schedules a job
+/// assert!(host.now() >= before && !task.is_done());
+/// # }
+/// ```
 pub trait Host {
     /// What the loop's clock shows.
     fn now(&self) -> Nanos;
@@ -77,6 +89,14 @@ pub trait Host {
 }
 
 /// The part of a loop that other threads may call.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+/// # fn main() {
+/// let remote: Arc<dyn RemoteHost> = Foreign::new().remote();
+/// std::thread::spawn(move || drop(remote)).join().unwrap();
+/// # }
+/// ```
 pub trait RemoteHost: Send + Sync {
     /// Brings `parcel` to the loop's thread, to be opened by [`Guests::open`] there, and ends
     /// the loop's sleep. Order is kept for each sending thread; a parcel that
@@ -87,6 +107,18 @@ pub trait RemoteHost: Send + Sync {
 const _: () = assert!(size_of::<Job>() == 16);
 
 /// Something to run once, on the loop's thread: give it to [`Guests::run`].
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+/// # fn main() {
+/// let host = Foreign::new();
+/// let guests = Guests::new(host.clone());
+/// guests.spawn(async {}).detach();
+/// let Some(Work::Job(job)) = host.next() else { panic!("spawning schedules a step") };
+/// guests.run(job);
+/// assert!(guests.is_empty());
+/// # }
+/// ```
 pub struct Job(pub(crate) Work);
 
 pub(crate) enum Work {
@@ -102,6 +134,17 @@ pub(crate) enum Work {
 
 impl Job {
     /// Whether all it does is to schedule another job.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+    /// # fn main() {
+    /// let host = Foreign::new();
+    /// let guests = Guests::new(host.clone());
+    /// guests.spawn(async {}).detach();
+    /// let Some(Work::Job(step)) = host.next() else { panic!("spawning schedules a step") };
+    /// assert!(!step.is_wake());
+    /// # }
+    /// ```
     pub fn is_wake(&self) -> bool {
         matches!(self.0, Work::Wake(_) | Work::WakeTask(_))
     }
@@ -125,6 +168,17 @@ impl fmt::Debug for Job {
 }
 
 /// Something that another thread sent: give it to [`Guests::open`].
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+/// # fn main() {
+/// let host = Foreign::new();
+/// let guests = Guests::new(host.clone());
+/// guests.handle().call_soon_threadsafe(|| println!("here")).unwrap();
+/// let parcel: Parcel = host.parcels().pop_front().unwrap();
+/// guests.open(parcel);
+/// # }
+/// ```
 pub struct Parcel(pub(crate) Content);
 
 pub(crate) enum Content {
@@ -137,6 +191,16 @@ pub(crate) enum Content {
 impl Parcel {
     /// Parcels of one name may be merged: of those that wait to be opened, one will do. So a
     /// thread that wakes a task a million times while the loop is busy fills no memory.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+    /// # fn main() {
+    /// let host = Foreign::new();
+    /// let guests = Guests::new(host.clone());
+    /// guests.handle().call_soon_threadsafe(|| println!("each of them")).unwrap();
+    /// assert_eq!(host.parcels()[0].merges_as(), None);
+    /// # }
+    /// ```
     pub fn merges_as(&self) -> Option<u64> {
         match self.0 {
             Content::Wake(key) => Some(key.number()),

@@ -7,7 +7,7 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use std::time::Duration;
 
-use riata::green::{self, TcpListener, TcpStream};
+use riata::green::{self, TcpListener, TcpStream, UdpSocket, UnixStream};
 
 /// Serves `count` connections, each until its end, and gives the address.
 fn echo(count: usize) -> (std::net::SocketAddr, green::Greenlet<()>) {
@@ -176,4 +176,52 @@ fn two_greenlets_read_one_socket_and_nothing_is_lost() {
         let counts = readers.into_iter().map(|reader| reader.get().unwrap());
         assert_eq!(counts.sum::<usize>(), (0..200).sum());
     });
+}
+
+#[test]
+fn unix_and_udp_sockets_stop_nobody_else() {
+    green::run(|| {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        // More than the kernel holds, in a greenlet that is stopped again and again.
+        let writer = green::spawn(move || (&near).write_all(&vec![3; 4 << 20]).unwrap());
+        let server = UdpSocket::bind("localhost:0").unwrap();
+        let there = server.local_addr().unwrap();
+        let answering = green::spawn(move || {
+            for _ in 0..100 {
+                let mut buffer = [0; 8];
+                let (count, peer) = server.recv_from(&mut buffer).unwrap();
+                server.send_to(&buffer[..count], peer).unwrap();
+            }
+        });
+        let asking = green::spawn(move || {
+            let client = UdpSocket::bind("localhost:0").unwrap();
+            client.connect(there).unwrap();
+            for number in 0..100_u64 {
+                client.send(&number.to_be_bytes()).unwrap();
+                let mut answer = [0; 8];
+                assert_eq!(client.recv(&mut answer).unwrap(), 8);
+                assert_eq!(answer, number.to_be_bytes());
+            }
+        });
+        let mut bytes = Vec::new();
+        far.read_to_end(&mut bytes).unwrap();
+        assert!(bytes == vec![3; 4 << 20]);
+        green::joinall(&[writer, answering, asking]);
+    });
+}
+
+#[test]
+fn a_future_hands_its_connection_to_a_greenlet() {
+    let answer = green::run(|| {
+        let (address, server) = echo(1);
+        let connecting = riata::net::TcpStream::connect(address);
+        let stream: TcpStream = green::wait(connecting).unwrap().into();
+        (&stream).write_all(b"hello").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        (&stream).read_to_string(&mut answer).unwrap();
+        server.get().unwrap();
+        answer
+    });
+    assert_eq!(answer, "hello");
 }

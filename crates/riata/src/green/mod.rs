@@ -59,9 +59,13 @@ mod pool;
 mod ride;
 mod stacks;
 mod strand;
+mod udp;
+mod unix;
 
 pub use greenlet::{Builder, Greenlet, joinall, run, spawn};
 pub use net::{Incoming, TcpListener, TcpStream};
 pub use pool::Pool;
 pub use stacks::{keep_stacks, set_stack_size, stack_size};
 pub use strand::{Killed, is_greenlet, sleep, try_wait, wait};
+pub use udp::UdpSocket;
+pub use unix::{UnixListener, UnixStream};

@@ -1,4 +1,4 @@
-//! Sockets that look as if they blocked.
+//! TCP sockets that look as if they blocked, and what all such sockets need.
 //!
 //! What would block stops the greenlet; the sockets underneath are non-blocking, watched by
 //! the loop. In a greenlet that unwinds, what would block gives an error.
@@ -30,7 +30,7 @@ pub(super) async fn within<F: Future>(
 }
 
 /// Stops this greenlet for what a socket is asked to do.
-fn block_on<T>(
+pub(super) fn block_on<T>(
     limit: Option<Duration>,
     future: impl Future<Output = io::Result<T>>,
 ) -> io::Result<T> {
@@ -292,6 +292,13 @@ impl TcpStream {
             self.source.set_read_short();
         }
         Ok(count)
+    }
+}
+
+impl From<crate::net::TcpStream> for TcpStream {
+    /// What a future has made, for a greenlet of the same loop.
+    fn from(stream: crate::net::TcpStream) -> Self {
+        Self::new(stream.into_source())
     }
 }
 

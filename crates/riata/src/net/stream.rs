@@ -134,7 +134,7 @@ impl<S: AsFd> Stream<S> {
         Source::with_trigger(socket, trigger).map(Self::from_source)
     }
 
-    pub(super) fn into_source(self) -> Source<S> {
+    pub(crate) fn into_source(self) -> Source<S> {
         self.source
     }
 

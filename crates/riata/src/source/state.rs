@@ -274,11 +274,44 @@ impl State {
 }
 
 /// What a host tells of a descriptor: see [`Host::watch`](crate::host::Host::watch).
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+/// # fn main() {
+/// let host = Foreign::new();
+/// let guests = Guests::new(host.clone());
+/// let task = guests.spawn(async {
+///     let (near, _far) = std::os::unix::net::UnixStream::pair().unwrap();
+///     near.set_nonblocking(true).unwrap();
+///     riata::Source::new(near).unwrap().writable().await.unwrap();
+/// });
+/// host.run_until(&guests, || task.is_done());
+/// # }
+/// ```
 pub struct Watcher(Rc<State>);
 
 impl Watcher {
     /// Tells whoever waits that the descriptor is ready, from outside any task. May change
     /// the watcher's interest.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+    /// # fn main() {
+    /// let host = Foreign::new();
+    /// let guests = Guests::new(host.clone());
+    /// let task = guests.spawn(async {
+    ///     let (near, _far) = std::os::unix::net::UnixStream::pair().unwrap();
+    ///     near.set_nonblocking(true).unwrap();
+    ///     riata::Source::new(near).unwrap().writable().await.unwrap();
+    /// });
+    /// host.turn(&guests); // the task asks
+    /// for (watcher, readiness) in host.poll() {
+    ///     guests.enter(|| watcher.notify(readiness));
+    /// }
+    /// host.turn(&guests); // the task goes on
+    /// assert!(task.is_done());
+    /// # }
+    /// ```
     pub fn notify(&self, readiness: Readiness) {
         let state = &*self.0;
         let asked = state.interest.get();

@@ -11,6 +11,8 @@ from asyncio import base_subprocess, unix_events
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import asyncio
+    import ssl
 
     class AsyncioLoop(unix_events._UnixSelectorEventLoop):
         """`asyncio.unix_events._UnixSelectorEventLoop`, with the private names that riata uses."""
@@ -27,6 +29,17 @@ if TYPE_CHECKING:
         def _check_default_executor(self) -> None: ...
         def _make_self_pipe(self) -> None: ...
         def _close_self_pipe(self) -> None: ...
+        def _make_socket_transport(
+            self, sock: socket.socket, protocol: asyncio.BaseProtocol, waiter: Any = None, **options: Any
+        ) -> asyncio.Transport: ...
+        def _make_ssl_transport(
+            self,
+            rawsock: socket.socket,
+            protocol: asyncio.BaseProtocol,
+            sslcontext: ssl.SSLContext,
+            waiter: Any = None,
+            **options: Any,
+        ) -> asyncio.Transport: ...
 
     class AsyncioSubprocessTransport(base_subprocess.BaseSubprocessTransport):
         """`asyncio.unix_events._UnixSubprocessTransport`, with the private names that riata uses."""

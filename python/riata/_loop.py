@@ -58,6 +58,23 @@ def _forget_wakeup_fd() -> None:
 os.register_at_fork(after_in_child=_forget_wakeup_fd)
 
 
+# What asyncio's transports call on a socket, and native ones do by themselves.
+_SOCKET_METHODS = {name: getattr(socket.socket, name) for name in ("recv", "recv_into", "send", "sendmsg")}
+
+
+def _sends_by_itself(sock: socket.socket) -> bool:
+    """Whether reading or writing `sock` means more than the system call."""
+    if type(sock) is socket.socket:
+        return False
+    own = getattr(sock, "__dict__", {})
+    return any(name in own or getattr(type(sock), name, None) is not method for name, method in _SOCKET_METHODS.items())
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """Without those that are None: not every version of asyncio knows all of them."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
 class _Driver:
     """Stands where asyncio's code expects a selector: the native loop watches descriptors itself.
 
@@ -200,7 +217,19 @@ class Loop(SocketCalls, AsyncioLoop):
 
     # Transports: TCP and Unix streams are native (`_make_socket_transport`), and so is TLS over them.
 
-    def _make_ssl_transport(
+    def _make_socket_transport(  # type: ignore[override]
+        self,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        waiter: Any = None,
+        **options: Any,
+    ) -> asyncio.Transport:
+        """A native transport; asyncio's over a socket that has methods of its own, which are called then."""
+        if not _sends_by_itself(sock):
+            return super()._make_socket_transport(sock, protocol, waiter, **options)
+        return AsyncioLoop._make_socket_transport(self, sock, protocol, waiter, **_given(options))
+
+    def _make_ssl_transport(  # type: ignore[override]
         self,
         rawsock: socket.socket,
         protocol: asyncio.BaseProtocol,
@@ -215,7 +244,20 @@ class Loop(SocketCalls, AsyncioLoop):
         ssl_shutdown_timeout: Any = constants.SSL_SHUTDOWN_TIMEOUT,
         context: contextvars.Context | None = None,
     ) -> asyncio.Transport:
-        """Native TLS over a native transport."""
+        """Native TLS over a native transport; asyncio's over a socket that has methods of its own."""
+        if _sends_by_itself(rawsock):
+            return AsyncioLoop._make_ssl_transport(
+                self,
+                rawsock,
+                protocol,
+                sslcontext,
+                waiter,
+                server_side=server_side,
+                server_hostname=server_hostname,
+                ssl_handshake_timeout=ssl_handshake_timeout,
+                ssl_shutdown_timeout=ssl_shutdown_timeout,
+                **_given({"extra": extra, "server": server, "context": context}),
+            )
         self._ensure_fd_no_transport(rawsock)
         ssl_protocol = _native.TlsProtocol(
             self,

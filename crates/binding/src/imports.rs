@@ -79,6 +79,10 @@ pub struct Imports {
     pub queue_full: Py<PyAny>,
     /// asyncio's own functions that native ones stand for, by their qualified names, from before any of them is replaced
     pub originals: Py<PyDict>,
+    /// `asyncio.BaseTransport`
+    pub base_transport: Py<PyAny>,
+    /// Its `get_extra_info`, which a program may replace
+    pub get_extra_info: Py<PyAny>,
     /// `asyncio.base_futures._future_repr`
     pub future_repr: Py<PyAny>,
     /// `asyncio.base_tasks._task_repr`
@@ -213,6 +217,9 @@ fn load(py: Python<'_>) -> PyResult<Imports> {
         generic_alias: import("types", "GenericAlias")?,
         socket: import("socket", "socket")?,
         transport_socket: import("asyncio.trsock", "TransportSocket")?,
+        get_extra_info: import("asyncio.transports", "BaseTransport")?
+            .getattr(py, intern!(py, "get_extra_info"))?,
+        base_transport: import("asyncio.transports", "BaseTransport")?,
         buffered_protocol: import("asyncio.protocols", "BufferedProtocol")?,
         selector_socket_transport: import("asyncio.selector_events", "_SelectorSocketTransport")?,
         selector_datagram_transport: import(

@@ -10,6 +10,30 @@ use super::socket::{self, Socket};
 use super::stream::StreamTransport;
 use crate::imports::imports;
 
+/// What a program has put in the place of `asyncio.BaseTransport.get_extra_info`, bound to `transport`. Transports of
+/// asyncio's would ask it; mocks are put there.
+///
+/// # Errors
+/// What binding it raises.
+pub(super) fn replaced_method<'py>(
+    transport: &Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = transport.py();
+    let imports = imports(py)?;
+    let method = imports
+        .base_transport
+        .bind(py)
+        .getattr(intern!(py, "get_extra_info"))?;
+    if method.is(&imports.get_extra_info) {
+        return Ok(None);
+    }
+    let bind = method.get_type().getattr_opt(intern!(py, "__get__"))?;
+    Ok(Some(match bind {
+        Some(bind) => bind.call1((&method, transport))?,
+        None => method,
+    }))
+}
+
 impl StreamTransport {
     /// The Python socket that owns the descriptor, made if need be; None once closed.
     ///

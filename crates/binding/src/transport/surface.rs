@@ -8,6 +8,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use riata_engine::driver::Interest;
 use riata_engine::stream::Admission;
 
+use super::extra::replaced_method;
 use super::memory::Chunk;
 use super::stream::{StreamTransport, logger, reception_of};
 use crate::imports::imports;
@@ -243,7 +244,13 @@ impl StreamTransport {
         name: &Bound<'py, PyAny>,
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        Ok(Self::extra_info(slf, name)?.or(default))
+        match replaced_method(slf.as_any())? {
+            Some(method) => match default {
+                Some(default) => method.call1((name, default)).map(Some),
+                None => method.call1((name,)).map(Some),
+            },
+            None => Ok(Self::extra_info(slf, name)?.or(default)),
+        }
     }
 
     /// Return the current protocol.

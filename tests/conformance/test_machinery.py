@@ -143,9 +143,11 @@ def test_a_hang_ends_one_test_and_not_the_run() -> None:
     session = Session(interpreter(), "standin", debug=[False], test_limit=0.001)
     try:
         session.start([file_named("test_context")])
-        (judged,) = [session.judge(job) for job in session.jobs()]
+        judged = [session.judge(job) for job in session.jobs()]
     finally:
         session.close()
-    assert ("DecimalContextTest.test_asyncio_task_decimal_context", "hung") in [
-        (problem.test, problem.what) for problem in judged.problems
-    ]
+    assert judged
+    for one in judged:
+        assert ("DecimalContextTest.test_asyncio_task_decimal_context", "hung") in [
+            (problem.test, problem.what) for problem in one.problems
+        ]

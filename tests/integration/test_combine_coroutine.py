@@ -105,6 +105,21 @@ def test_never_awaited_warns(lib: str) -> None:
 
 
 @LIB
+def test_debug_mode_keeps_where_it_was_made(lib: str) -> None:
+    async def main() -> None:
+        coro = module(lib).sleep(0)
+        assert coro.cr_origin[0][0] == __file__
+        assert coro.cr_origin[0][2] == "main"
+        assert len(coro.cr_origin) > 1
+        await coro
+
+    loop = module(lib).new_event_loop()
+    loop.set_debug(True)
+    loop.run_until_complete(main())
+    loop.close()
+
+
+@LIB
 def test_closed_or_awaited_does_not_warn(lib: str, run: Run) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

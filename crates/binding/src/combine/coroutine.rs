@@ -13,10 +13,12 @@ use pyo3::exceptions::{
 };
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::body::{Body, Kind, Stepped};
 use crate::cell::GilCell;
+use crate::event_loop::EventLoop;
 use crate::future::Sent;
 use crate::imports::imports;
 use crate::interop;
@@ -36,6 +38,8 @@ pub struct Coroutine {
     kind: Kind,
     phase: GilCell<Phase>,
     body: GilCell<Body>,
+    /// Where it was made, if the interpreter keeps track: `sys.set_coroutine_origin_tracking_depth`.
+    origin: GilCell<Option<Py<PyAny>>>,
     /// A coroutine of asyncio's own function, never begun: whose code and frame are shown. Made when asked for.
     shown: GilCell<Option<Py<PyAny>>>,
 }
@@ -47,12 +51,17 @@ impl Coroutine {
     /// MemoryError.
     #[inline]
     pub fn create<'py>(py: Python<'py>, kind: Kind, body: Body) -> PyResult<Bound<'py, Self>> {
+        let origin = match EventLoop::tracks_origins() {
+            true => origin(py)?,
+            false => None,
+        };
         Bound::new(
             py,
             Self {
                 kind,
                 phase: GilCell::new(Phase::Created),
                 body: GilCell::new(body),
+                origin: GilCell::new(origin),
                 shown: GilCell::new(None),
             },
         )
@@ -154,6 +163,27 @@ impl Coroutine {
         }
         Ok(Some(shown))
     }
+}
+
+/// The frames of the calling Python code as `cr_origin` shows them: file, line, function, as many as are asked for.
+fn origin(py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+    let sys = py.import(intern!(py, "sys"))?;
+    let depth: usize = sys
+        .call_method0(intern!(py, "get_coroutine_origin_tracking_depth"))?
+        .extract()?;
+    if depth == 0 {
+        return Ok(None);
+    }
+    let mut frame = imports(py)?.getframe.bind(py).call0()?;
+    let mut frames = Vec::new();
+    while !frame.is_none() && frames.len() < depth {
+        let code = frame.getattr(intern!(py, "f_code"))?;
+        let file = code.getattr(intern!(py, "co_filename"))?;
+        let line = frame.getattr(intern!(py, "f_lineno"))?;
+        frames.push((file, line, code.getattr(intern!(py, "co_name"))?));
+        frame = frame.getattr(intern!(py, "f_back"))?;
+    }
+    Ok(Some(PyTuple::new(py, frames)?.into_any().unbind()))
 }
 
 /// Closing what was never begun runs nothing.
@@ -296,8 +326,8 @@ impl Coroutine {
     }
 
     #[getter]
-    fn cr_origin(&self) -> Option<Py<PyAny>> {
-        None
+    fn cr_origin(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.origin.cloned(py)
     }
 
     #[allow(unsafe_code)]
@@ -305,6 +335,7 @@ impl Coroutine {
         // SAFETY: B3: called by the collector.
         unsafe {
             self.body.traverse().traverse(&visit)?;
+            visit.call(self.origin.traverse())?;
             visit.call(self.shown.traverse())
         }
     }

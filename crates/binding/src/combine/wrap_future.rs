@@ -50,6 +50,12 @@ impl Link {
             return Ok(());
         }
         let source = self.source.bind(py);
+        if source
+            .get_type()
+            .is(imports(py)?.concurrent_future.bind(py))
+        {
+            return copy_done(source, destination);
+        }
         if source.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
             return Future::cancel_with(destination, None).map(drop);
         }
@@ -58,10 +64,34 @@ impl Link {
             let result = source.call_method0(intern!(py, "result"))?;
             return Future::finish(destination, result.unbind());
         }
-        let futures = py.import(intern!(py, "asyncio.futures"))?;
-        let converted = futures.call_method1(intern!(py, "_convert_future_exc"), (exception,))?;
-        Future::fail(destination, &converted)
+        fail_converted(destination, &exception)
     }
+}
+
+/// The same for a `concurrent.futures.Future` itself, without its lock: one that is done changes no more.
+fn copy_done(source: &Bound<'_, PyAny>, destination: &Bound<'_, Future>) -> PyResult<()> {
+    let py = source.py();
+    if !source
+        .getattr(intern!(py, "_state"))?
+        .eq(intern!(py, "FINISHED"))?
+    {
+        return Future::cancel_with(destination, None).map(drop);
+    }
+    let exception = source.getattr(intern!(py, "_exception"))?;
+    match exception.is_none() {
+        true => Future::finish(
+            destination,
+            source.getattr(intern!(py, "_result"))?.unbind(),
+        ),
+        false => fail_converted(destination, &exception),
+    }
+}
+
+fn fail_converted(destination: &Bound<'_, Future>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = exception.py();
+    let futures = py.import(intern!(py, "asyncio.futures"))?;
+    let converted = futures.call_method1(intern!(py, "_convert_future_exc"), (exception,))?;
+    Future::fail(destination, &converted)
 }
 
 #[pymethods]

@@ -446,7 +446,11 @@ impl EventLoop {
 
     #[setter(_debug)]
     fn set_debug_py(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.debug.set(py, value.is_truthy()?);
+        let debug = value.is_truthy()?;
+        if debug {
+            Self::track_origins();
+        }
+        self.debug.set(py, debug);
         Ok(())
     }
 

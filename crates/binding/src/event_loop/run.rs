@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit};
 use pyo3::intern;
@@ -43,6 +44,9 @@ const UNPOLLED_TURNS: u32 = 32;
 
 /// The same while there are other threads, which get the GIL at polls.
 const UNPOLLED_TURNS_WITH_THREADS: u32 = 4;
+
+/// Whether a loop has ever been in debug mode: only then may coroutines have to keep where they were made.
+static TRACKS_ORIGINS: AtomicBool = AtomicBool::new(false);
 
 /// How far a poll may wait.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -131,6 +135,17 @@ impl EventLoop {
 }
 
 impl EventLoop {
+    /// Whether the interpreter may have been told to keep track of where coroutines are made.
+    #[inline(always)]
+    pub fn tracks_origins() -> bool {
+        TRACKS_ORIGINS.load(Ordering::Relaxed)
+    }
+
+    /// A loop is in debug mode.
+    pub(super) fn track_origins() {
+        TRACKS_ORIGINS.store(true, Ordering::Relaxed);
+    }
+
     fn run_hooked(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use crate::cell::GilCell;
 use crate::combine::Coroutine;
 use crate::future::Future;
-use crate::handle::Handle;
+use crate::handle::{Handle, TimerHandle};
 use crate::task::Task;
 
 /// How much memory of dead objects is kept for each type, in objects.
@@ -40,11 +40,12 @@ macro_rules! recycled {
         }
     )*};
 }
-recycled!(Handle, Future, Task, Coroutine);
+recycled!(Handle, TimerHandle, Future, Task, Coroutine);
 
 /// Puts the allocators in. Called once, while the module is made.
 pub fn install(py: Python<'_>) {
     install_one::<Handle>(py);
+    install_one::<TimerHandle>(py);
     install_one::<Future>(py);
     install_one::<Task>(py);
     install_one::<Coroutine>(py);

@@ -303,6 +303,17 @@ impl Coroutine {
         self.phase.get(py) == Phase::Running
     }
 
+    /// What `inspect.getcoroutinestate` reads from Python 3.15 on.
+    #[getter]
+    fn cr_state(&self, py: Python<'_>) -> &'static str {
+        match self.phase.get(py) {
+            Phase::Created => "CORO_CREATED",
+            Phase::Running => "CORO_RUNNING",
+            Phase::Suspended => "CORO_SUSPENDED",
+            Phase::Closed => "CORO_CLOSED",
+        }
+    }
+
     #[getter]
     fn cr_suspended(&self, py: Python<'_>) -> bool {
         self.phase.get(py) == Phase::Suspended

@@ -31,6 +31,7 @@ mod threads;
 mod transport;
 mod trashcan;
 mod unwind;
+mod unwritten;
 mod watchdog;
 
 use pyo3::prelude::*;

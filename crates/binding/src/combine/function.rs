@@ -22,6 +22,7 @@ use super::sleep::Sleep;
 use super::wait::Wait;
 use super::wait_for::WaitFor;
 use crate::sync::method::Method;
+use crate::unwritten::is_unwritten;
 
 unsafe extern "C" {
     /// `Objects/classobject.c`, which PyO3 does not declare: a method of `instance`, or NULL with an exception set.
@@ -319,6 +320,9 @@ impl CoroutineFunction {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if is_unwritten(self) {
+            return Ok(());
+        }
         visit.call(&self.original)
     }
 }

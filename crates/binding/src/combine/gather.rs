@@ -20,6 +20,7 @@ use crate::future::Future;
 use crate::imports::imports;
 use crate::interop;
 use crate::task::Task;
+use crate::unwritten::is_unwritten;
 
 /// The future that `gather` returns: `asyncio.tasks._GatheringFuture`. Cancelling it cancels its children.
 #[pyclass(frozen, extends = Future, weakref, name = "_GatheringFuture", module = "riata._native")]
@@ -187,6 +188,9 @@ impl GatheringFuture {
 
     #[allow(unsafe_code)]
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if is_unwritten(self) {
+            return Ok(());
+        }
         // SAFETY: B3: called by the collector.
         unsafe {
             for child in self.children.traverse() {

@@ -20,6 +20,7 @@ use crate::fastcall::{FastCall, FastMethod, is_named};
 use crate::imports::{call_exception_handler, imports};
 use crate::interop;
 use crate::task::{Options, Task};
+use crate::unwritten::is_unwritten;
 
 /// Asynchronous context manager that waits for the tasks made in it, and cancels them all when one fails.
 #[pyclass(frozen, subclass, weakref, dict, name = "TaskGroup", module = "riata")]
@@ -501,6 +502,9 @@ impl TaskGroup {
 
     #[allow(unsafe_code)]
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if is_unwritten(self) {
+            return Ok(());
+        }
         // SAFETY: B3: called by the collector.
         unsafe {
             visit.call(self.event_loop.traverse())?;

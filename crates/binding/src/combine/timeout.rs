@@ -18,6 +18,7 @@ use crate::event_loop::EventLoop;
 use crate::imports::imports;
 use crate::interop;
 use crate::task::Task;
+use crate::unwritten::is_unwritten;
 
 /// Where a timeout stands, by asyncio's names.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -368,6 +369,9 @@ impl Timeout {
 
     #[allow(unsafe_code)]
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if is_unwritten(self) {
+            return Ok(());
+        }
         // SAFETY: B3: called by the collector.
         unsafe {
             visit.call(self.when.traverse())?;

@@ -12,6 +12,7 @@ use crate::context;
 use crate::imports::imports;
 use crate::interop;
 use crate::task::{Task, TaskWakeup};
+use crate::unwritten::is_unwritten;
 
 #[pymethods]
 impl Future {
@@ -294,6 +295,9 @@ impl Future {
 
     #[allow(unsafe_code)]
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if is_unwritten(self) {
+            return Ok(());
+        }
         // SAFETY: B3: called by the collector.
         unsafe {
             self.event_loop.traverse().traverse(&visit)?;

@@ -9,6 +9,7 @@ use super::{Name, Options, Task};
 use crate::future::Future;
 use crate::imports::imports;
 use crate::interop;
+use crate::unwritten::is_unwritten;
 
 #[pymethods]
 impl Task {
@@ -200,6 +201,9 @@ impl Task {
 
     #[allow(unsafe_code)]
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if is_unwritten(self) {
+            return Ok(());
+        }
         // SAFETY: B3: called by the collector.
         unsafe {
             visit.call(self.coro.traverse())?;

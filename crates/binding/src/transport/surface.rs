@@ -13,6 +13,7 @@ use super::memory::Chunk;
 use super::stream::{StreamTransport, logger, reception_of};
 use crate::imports::imports;
 use crate::interop;
+use crate::unwritten::is_unwritten;
 
 impl StreamTransport {
     /// Refuses a write that may not be.
@@ -304,6 +305,9 @@ impl StreamTransport {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if is_unwritten(self) {
+            return Ok(());
+        }
         self.traverse(&visit)
     }
 

@@ -15,6 +15,7 @@ use crate::imports::imports;
 use crate::interop;
 use crate::transport::endpoint::{Endpoint, log};
 use crate::transport::surface::limit;
+use crate::unwritten::is_unwritten;
 
 impl DatagramTransport {
     /// The socket object, until it is closed.
@@ -322,6 +323,9 @@ impl DatagramTransport {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if is_unwritten(self) {
+            return Ok(());
+        }
         self.traverse(&visit)
     }
 

@@ -22,6 +22,7 @@ use crate::transport::memory;
 use crate::transport::read::Received;
 use crate::transport::socket::borrow;
 use crate::unwind;
+use crate::unwritten::is_unwritten;
 
 struct State {
     core: Core,
@@ -320,6 +321,9 @@ impl ReadPipeTransport {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if is_unwritten(self) {
+            return Ok(());
+        }
         // SAFETY: B3: called by the collector.
         unsafe { self.state.traverse() }.core.traverse(&visit)
     }

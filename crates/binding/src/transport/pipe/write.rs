@@ -25,6 +25,7 @@ use crate::transport::flow;
 use crate::transport::memory::Chunk;
 use crate::transport::socket::borrow;
 use crate::transport::surface::{bytes_of, limit};
+use crate::unwritten::is_unwritten;
 
 /// Chunks that are written in one call: 1 KiB of slices on the stack. More take another call.
 const SLICES: usize = 64;
@@ -462,6 +463,9 @@ impl WritePipeTransport {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if is_unwritten(self) {
+            return Ok(());
+        }
         // SAFETY: B3: called by the collector.
         unsafe { self.state.traverse() }.core.traverse(&visit)
     }

@@ -13,6 +13,7 @@ use crate::event_loop::EventLoop;
 use crate::imports::imports;
 use crate::interop;
 use crate::transport::surface::{bytes_of, limit};
+use crate::unwritten::is_unwritten;
 
 /// What changes in a transport's life.
 struct State {
@@ -416,6 +417,9 @@ impl TlsTransport {
 
     #[allow(unsafe_code)]
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if is_unwritten(self) {
+            return Ok(());
+        }
         // SAFETY: B3: called by the collector.
         let state = unsafe { self.state.traverse() };
         visit.call(&state.event_loop)?;

@@ -14,6 +14,7 @@ use crate::cell::GilCell;
 use crate::event_loop::EventLoop;
 use crate::part::part;
 use crate::transport::window::WINDOW_SIZE;
+use crate::unwritten::is_unwritten;
 
 impl TlsProtocol {
     /// The transport that the program gets.
@@ -435,6 +436,9 @@ impl TlsProtocol {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if is_unwritten(self) {
+            return Ok(());
+        }
         self.traverse(&visit)
     }
 

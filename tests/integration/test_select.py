@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
@@ -283,7 +284,10 @@ def test_a_timeout_around_it(run: Run, sync: Any, after: int) -> None:
     run(main())
 
 
-def test_many_consumers_take_every_item_once(run: Run, sync: Any) -> None:
+def test_many_consumers_take_every_item_once(run: Run, sync: Any, request: pytest.FixtureRequest) -> None:
+    if sys.version_info < (3, 13) and request.node.callspec.params["loop_factory"] != "riata":
+        pytest.skip("CPython's own task of this version cannot be told to forget a cancellation, by a timeout either")
+
     async def main() -> None:
         queues = [sync.Queue(3) for _ in range(3)]
         got: list[int] = []

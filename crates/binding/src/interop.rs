@@ -24,12 +24,8 @@ use crate::task::Task;
 /// What was found out about this Python, once.
 pub struct Version {
     current: CurrentTask,
-    /// Tasks take `eager_start`.
-    pub eager_start: bool,
     /// `create_task` takes any keywords and hands them to the task (3.13.3 and later).
     pub create_task_is_open: bool,
-    /// The last `uncancel` takes back a cancellation that was not thrown yet.
-    pub uncancel_clears: bool,
     /// Futures note who awaits them.
     pub awaited_by: bool,
     /// `gather` and task groups hear at once of children that are done already.
@@ -116,9 +112,7 @@ pub fn version(py: Python<'_>) -> PyResult<&'static Version> {
         };
         Ok(Version {
             current,
-            eager_start: info >= (3, 12),
             create_task_is_open: takes_any_keyword(py, "create_task")?,
-            uncancel_clears: info >= (3, 13),
             awaited_by: info >= (3, 14),
             done_children_at_once: info >= (3, 12),
             shield_leaves_exceptions: info >= (3, 14),

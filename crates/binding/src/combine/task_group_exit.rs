@@ -259,16 +259,10 @@ fn uncancel_parent(py: Python<'_>, group: &TaskGroup) -> PyResult<i64> {
     let Some(parent) = group.parent.cloned(py) else {
         return Ok(0);
     };
-    let by_method = group.cancelled_by_method.replace(py, false);
+    group.cancelled_by_method.set(py, false);
     let parent = parent.bind(py);
     match parent.cast_exact::<Task>() {
-        Ok(native) => {
-            let left = native.get().uncancel(py)?;
-            if left == 0 && by_method {
-                native.get().forget_cancel(py); // `uncancel` itself does so from 3.13 on
-            }
-            Ok(i64::from(left))
-        }
+        Ok(native) => Ok(i64::from(native.get().uncancel(py))),
         Err(_) => parent.call_method0(intern!(py, "uncancel"))?.extract(),
     }
 }

@@ -210,7 +210,7 @@ impl Timeout {
         };
         let task = task.bind(py);
         let left = match task.cast_exact::<Task>() {
-            Ok(native) => i64::from(native.get().uncancel(py)?),
+            Ok(native) => i64::from(native.get().uncancel(py)),
             Err(_) => task.call_method0(intern!(py, "uncancel"))?.extract()?,
         };
         match raised {

@@ -226,11 +226,6 @@ impl Task {
             .set(py, place);
     }
 
-    /// A cancellation that was requested and not thrown yet is not to be.
-    pub fn forget_cancel(&self, py: Python<'_>) {
-        self.must_cancel.set(py, false);
-    }
-
     /// Nobody is told if it dies before it is done.
     pub fn forget_destroy_pending(&self, py: Python<'_>) {
         self.log_destroy_pending.set(py, false);

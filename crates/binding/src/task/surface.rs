@@ -1,6 +1,6 @@
 //! The methods and attributes of `Task` that Python sees, with asyncio's names.
 
-use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
@@ -8,7 +8,6 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::{Name, Options, Task};
 use crate::future::Future;
 use crate::imports::imports;
-use crate::interop;
 use crate::unwritten::is_unwritten;
 
 #[pymethods]
@@ -27,6 +26,7 @@ impl Task {
 
     /// A task that runs `coro` on `loop` (by default the current one).
     ///
+    /// With `eager_start` it runs at once up to where it has to wait, if the loop is running: on Python 3.11, too.
     /// Raises TypeError when `coro` is no coroutine.
     #[pyo3(signature = (coro, *, r#loop = None, name = None, context = None, eager_start = None))]
     fn __init__<'py>(
@@ -37,16 +37,10 @@ impl Task {
         context: Option<Bound<'py, PyAny>>,
         eager_start: Option<Bound<'py, PyAny>>,
     ) -> PyResult<()> {
-        let py = slf.py();
         let eager_start = match eager_start {
             Some(eager_start) => eager_start.is_truthy()?,
             None => false,
         };
-        if eager_start && !interop::version(py)?.eager_start {
-            return Err(PyTypeError::new_err(
-                "'eager_start' is an invalid keyword argument for Task()",
-            ));
-        }
         Future::bind(slf.as_super(), r#loop)?;
         Self::start(
             slf,
@@ -110,16 +104,17 @@ impl Task {
         self.cancels_requested.get(py)
     }
 
-    /// Take one request for cancellation back; return how many are left.
-    pub fn uncancel(&self, py: Python<'_>) -> PyResult<u32> {
+    /// Take one request for cancellation back; return how many are left. The last one that is taken back before it was
+    /// thrown is forgotten, as asyncio's tasks do from Python 3.13 on: before, a timeout could leave one behind.
+    pub fn uncancel(&self, py: Python<'_>) -> u32 {
         let left = self.cancels_requested.with(py, |count| {
             *count = count.saturating_sub(1);
             *count
         });
-        if left == 0 && interop::version(py)?.uncancel_clears {
+        if left == 0 {
             self.must_cancel.set(py, false);
         }
-        Ok(left)
+        left
     }
 
     /// Return the stack frames of the suspended coroutine, or of the traceback when it failed.

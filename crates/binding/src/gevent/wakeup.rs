@@ -5,17 +5,31 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::c_int;
 use std::io::{PipeReader, PipeWriter};
 use std::os::fd::{AsRawFd, RawFd};
 
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
 use riata_engine::error::Error;
 use riata_engine::net;
 
-unsafe extern "C" {
-    /// `Include/cpython/pyerrors.h`; PyO3 does not declare it.
-    fn PySignal_SetWakeupFd(fd: c_int) -> c_int;
+/// `_signal.set_wakeup_fd`, which is more than `signal` may be by now, and `warn_on_full_buffer=False`. (The function
+/// below it, `PySignal_SetWakeupFd`, is hidden before Python 3.13.)
+static SET: PyOnceLock<(Py<PyAny>, Py<PyDict>)> = PyOnceLock::new();
+
+/// Puts `fd` there; what was there before, -1 for none.
+///
+/// # Errors
+/// ValueError in a subinterpreter, or when `fd` is closed by now.
+fn set_wakeup_fd(py: Python<'_>, fd: RawFd) -> PyResult<RawFd> {
+    let (set, options) = SET.get_or_try_init(py, || {
+        let options = PyDict::new(py);
+        options.set_item("warn_on_full_buffer", false)?;
+        let set = py.import("_signal")?.getattr("set_wakeup_fd")?;
+        PyResult::Ok((set.unbind(), options.unbind()))
+    })?;
+    set.bind(py).call((fd,), Some(options.bind(py)))?.extract()
 }
 
 /// The pipe.
@@ -52,26 +66,29 @@ impl Wakeup {
     }
 
     /// Makes it Python's wakeup descriptor, if there is none; whether it did.
-    pub fn arm(&self, _py: Python<'_>) -> bool {
-        // SAFETY: B4: the GIL is held; any number may be given, and this one is open.
-        unsafe {
-            let before = PySignal_SetWakeupFd(self.writer.as_raw_fd());
-            if before != -1 && before != self.writer.as_raw_fd() {
-                PySignal_SetWakeupFd(before);
-                return false;
+    pub fn arm(&self, py: Python<'_>) -> bool {
+        match set_wakeup_fd(py, self.writer.as_raw_fd()) {
+            Ok(before) if before == -1 || before == self.writer.as_raw_fd() => true,
+            Ok(before) => {
+                self.put_back(py, before);
+                false
             }
+            Err(_) => false,
         }
-        true
     }
 
     /// Takes it away again, unless the program has put another in its place.
-    pub fn disarm(&self, _py: Python<'_>) {
-        // SAFETY: B4: as above.
-        unsafe {
-            let current = PySignal_SetWakeupFd(-1);
-            if current != self.writer.as_raw_fd() {
-                PySignal_SetWakeupFd(current);
-            }
+    pub fn disarm(&self, py: Python<'_>) {
+        match set_wakeup_fd(py, -1) {
+            Ok(current) if current != self.writer.as_raw_fd() => self.put_back(py, current),
+            _ => {}
+        }
+    }
+
+    /// A descriptor that the program has closed meanwhile stays out.
+    fn put_back(&self, py: Python<'_>, fd: RawFd) {
+        if set_wakeup_fd(py, fd).is_err() {
+            let _ = set_wakeup_fd(py, -1);
         }
     }
 }

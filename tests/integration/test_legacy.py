@@ -501,6 +501,27 @@ def test_policies(way: str) -> None:
     )
 
 
+def test_errors_say_what_they_said(way: str) -> None:
+    run(
+        way,
+        """
+        class NoIterator:
+            def __await__(self):
+                return "xxx"
+
+        async def main():
+            await NoIterator()
+
+        try:
+            asyncio.run(main())
+        except TypeError as error:
+            assert str(error) == "__await__() returned non-iterator of type 'str'", error
+        else:
+            raise AssertionError("awaited a string")
+        """,
+    )
+
+
 def test_without_it_nothing_changes() -> None:
     import riata
 

@@ -11,13 +11,14 @@ at hand still has stays as it is, with warnings of its own.
 - `tasks`: `asyncio.Task.all_tasks` and `asyncio.Task.current_task`
 - `locks`: `with (yield from lock)` and `with await lock`
 - `child_watchers`: `asyncio.get_child_watcher` and the classes of watchers
+- `wording`: texts of errors that have changed since
 
 Functions that a program imported from asyncio by name before `enable` stay today's; classes are changed in place.
 """
 
 from __future__ import annotations
 
-from riata.legacy import child_watchers, current_loop, generators, locks, loop_argument, policies, tasks
+from riata.legacy import child_watchers, current_loop, generators, locks, loop_argument, policies, tasks, wording
 
 __all__ = ["enable"]
 
@@ -33,7 +34,7 @@ def enable() -> None:
     if _enabled:
         return
     _enabled = True
-    for part in (policies, current_loop, generators, tasks, locks, child_watchers):
+    for part in (policies, current_loop, generators, tasks, locks, child_watchers, wording):
         part.restore()
     loop_argument.accept_in_classes()
     _put_on()

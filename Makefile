@@ -68,6 +68,7 @@ lint: environment ## formats, lints and types only
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy examples
+	$(BIN)/mypy tests/types
 
 .PHONY: test-rust
 test-rust: environment ## the Rust tests only
@@ -98,6 +99,11 @@ properties: build ## thousands of random programs, on asyncio and on riata; ARGS
 stubtest: build ## whether python/riata/_native.pyi says what the extension is
 	cd $(VENV) && $(BIN)/python -m mypy.stubtest --allowlist $(CURDIR)/.ci/stubtest.txt \
 	    --ignore-unused-allowlist riata._native
+
+.PHONY: types
+types: build $(VENV)/types ## what mypy --strict and pyright say of typical programs; needs package registries once
+	$(BIN)/mypy tests/types
+	$(BIN)/pyright --pythonpath $(BIN)/python --project tests/types
 
 .PHONY: conformance
 conformance: ## CPython's own asyncio tests on riata, under Python 3.11, 3.12 and 3.13
@@ -151,6 +157,10 @@ $(VENV)/ready: requirements-dev.txt
 
 $(VENV)/bench: requirements-bench.txt $(VENV)/ready
 	$(BIN)/python -m pip install --quiet -r requirements-bench.txt
+	@touch $@
+
+$(VENV)/types: requirements-types.txt $(VENV)/ready
+	$(BIN)/python -m pip install --quiet -r requirements-types.txt
 	@touch $@
 
 $(VENV)/installed: $(VENV)/ready $(SOURCES)

@@ -324,8 +324,8 @@ def test_a_forked_child_is_not_watched_and_may_be() -> None:
             riata.watchdog.start(0.05, report)
             riata.run(parent())
             riata.watchdog.stop()
-            os._exit(len(reports))
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+            os._exit(10 + len(reports))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 11
         riata.run(parent())
         riata.watchdog.stop()
         assert len(reports) == 1

@@ -21,6 +21,7 @@ use pyo3::prelude::*;
 use riata_engine::fork;
 
 use crate::cell::GilCell;
+use crate::error::os_error;
 use crate::event_loop::EventLoop;
 use crate::future::Future;
 
@@ -184,6 +185,7 @@ pub fn watch(py: Python<'_>, limit: f64, report: Py<PyAny>) -> PyResult<()> {
         .ok()
         .filter(|limit| !limit.is_zero())
         .ok_or_else(|| PyValueError::new_err("the limit must be a positive number of seconds"))?;
+    fork::install().map_err(os_error)?;
     if shared(py).is_some() {
         return Err(PyRuntimeError::new_err("a watchdog is running already"));
     }

@@ -137,7 +137,7 @@ _LIBRARIES: Final[dict[str, tuple[Grade, str]]] = {
     "pytest-asyncio": (Grade.HINT, "makes a loop for each test: override its fixture event_loop_policy"),
     "twisted": (Grade.HINT, "has a reactor of its own: install twisted.internet.asyncioreactor, under riata run"),
     "trio": (Grade.HINT, "has a loop of its own; anyio programs run on riata with backend='asyncio'"),
-    "gevent": (Grade.HINT, "has a hub of its own: in one thread it and riata's loop block each other"),
+    "gevent": (Grade.HINT, "its hub takes riata's loop: riata run, or GEVENT_LOOP=riata.gevent.Loop"),
     "rloop": (Grade.HINT, "another loop: the one that is installed into asyncio last is used"),
     "qasync": (Grade.PROBLEM, "runs coroutines on Qt's loop: leave riata out of that process"),
     "nest-asyncio": (Grade.PROBLEM, "turns asyncio's loop by hand, which does not work on riata's: do without apply()"),

@@ -19,6 +19,8 @@ use crate::combine::task_group as group;
 use crate::event_loop::EventLoop;
 use crate::event_loop::schedule::{CallAt, CallLater, CallSoon, CallSoonThreadsafe};
 use crate::event_loop::tasks::CreateTask;
+use crate::gevent::GreenLoop;
+use crate::gevent::surface::RunCallback;
 
 /// The arguments of one call, as the interpreter passed them.
 pub struct FastCall<'a, 'py> {
@@ -120,6 +122,27 @@ impl<'a, 'py> FastCall<'a, 'py> {
         Ok(context)
     }
 
+    /// The arguments of a method `(parameter, *args)`.
+    ///
+    /// # Errors
+    /// TypeError, in Python's words.
+    #[inline(always)]
+    pub fn function_and_arguments(
+        &self,
+        parameter: &'static str,
+    ) -> PyResult<(Borrowed<'a, 'py, PyAny>, Bound<'py, PyTuple>)> {
+        if let Some((keyword, _)) = self.keywords().next() {
+            return Err(self.wrong(format!("got an unexpected keyword argument '{keyword}'")));
+        }
+        let Some((first, rest)) = self.values.split_first() else {
+            return Err(self.wrong(format!(
+                "missing 1 required positional argument: '{parameter}'"
+            )));
+        };
+        let rest = rest.iter().map(|value| self.borrow(*value));
+        Ok((self.borrow(*first), PyTuple::new(self.py, rest)?))
+    }
+
     fn none(&self) -> Borrowed<'a, 'py, PyAny> {
         // SAFETY: B4: None lives for ever.
         unsafe { Borrowed::from_ptr(self.py, ffi::Py_None()) }
@@ -185,6 +208,8 @@ static mut METHODS: [ffi::PyMethodDef; 5] = [
     definition::<CallAt>(),
 ];
 
+static mut GREEN_METHODS: [ffi::PyMethodDef; 1] = [definition::<RunCallback>()];
+
 static mut GROUP_METHODS: [ffi::PyMethodDef; 1] = [definition::<group::CreateTask>()];
 
 /// Puts the methods into their classes. Called once, while the module is made.
@@ -195,6 +220,7 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
     // SAFETY: B6: the definitions are static, and only read.
     unsafe {
         install_in::<EventLoop>(py, (&raw mut METHODS).cast(), 5)?;
+        install_in::<GreenLoop>(py, (&raw mut GREEN_METHODS).cast(), 1)?;
         install_in::<TaskGroup>(py, (&raw mut GROUP_METHODS).cast(), 1)
     }
 }

@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use crate::cell::GilCell;
 use crate::combine::Coroutine;
 use crate::future::Future;
+use crate::gevent::callback::Callback;
 use crate::handle::{Handle, TimerHandle};
 use crate::task::Task;
 
@@ -40,7 +41,7 @@ macro_rules! recycled {
         }
     )*};
 }
-recycled!(Handle, TimerHandle, Future, Task, Coroutine);
+recycled!(Handle, TimerHandle, Future, Task, Coroutine, Callback);
 
 /// Puts the allocators in. Called once, while the module is made.
 pub fn install(py: Python<'_>) {
@@ -49,6 +50,7 @@ pub fn install(py: Python<'_>) {
     install_one::<Future>(py);
     install_one::<Task>(py);
     install_one::<Coroutine>(py);
+    install_one::<Callback>(py);
 }
 
 fn install_one<T: Recycled>(py: Python<'_>) {

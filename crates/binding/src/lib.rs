@@ -61,6 +61,8 @@ mod _native {
     #[pymodule_export]
     use crate::event_loop::EventLoop;
     #[pymodule_export]
+    use crate::event_loop::guest::{World, leave_world, set_host};
+    #[pymodule_export]
     use crate::future::{Future, FutureIter};
     #[pymodule_export]
     use crate::future::{future_add_to_awaited_by, future_discard_from_awaited_by};

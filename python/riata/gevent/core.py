@@ -8,6 +8,7 @@ from __future__ import annotations
 import time as _time
 import traceback
 import warnings
+from asyncio import _get_running_loop as _running_loop
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
@@ -102,6 +103,13 @@ _NOENV = 0x01000000
 
 LIBEV_EMBED = True
 """By this name gevent's tests ask whether `loop.fileno()` is the poller's descriptor. It is; libev is not here."""
+
+
+def _host(event_loop: _native.EventLoop) -> bool:
+    from riata.gevent import _guests  # which needs gevent.hub, and that may be what imports this
+
+    return _guests.host(event_loop)
+
 
 _EVENTS = [
     (READ, "READ"),
@@ -237,6 +245,10 @@ class Loop(_native.GreenLoop):
     def __init__(self, flags: Any = None, default: bool | None = None) -> None:
         _check_flags(_flags_to_int(flags))
         self._set_default(default is None or bool(default))
+        if _running_loop() is not None:  # gevent's first use in this thread is in a coroutine
+            from riata.gevent import _guests
+
+            _guests.keep_worlds()
 
     locals()["async"] = _native.GreenLoop.async_
 
@@ -319,5 +331,6 @@ class Loop(_native.GreenLoop):
 
 
 classImplements(_native.callback, ICallback)
+_native._set_host(_host)
 
 loop = Loop

@@ -52,6 +52,7 @@ impl EventLoop {
                 .map_err(os_error)?;
         }
         let debug = this.debug(py);
+        let token = this.token.get(py);
         let mut told = Self::telling(slf)?;
         while let Some((key, readiness)) = this.concerned.with(py, VecDeque::pop_front) {
             let Some(watcher) = this
@@ -63,7 +64,10 @@ impl EventLoop {
             match watcher {
                 Watcher::Remote | Watcher::Idle(_) => continue,
                 // These only note that they have fired.
-                Watcher::Green(_) | Watcher::GreenChild(..) | Watcher::Wakeup(_) => {}
+                Watcher::Green(_)
+                | Watcher::GreenChild(..)
+                | Watcher::Guest(_)
+                | Watcher::Wakeup(_) => {}
                 Watcher::Reader(_) | Watcher::Writer(_) => told = Told::InTurn,
                 // In debug mode these queue up by themselves, under a name for the reports of slow callbacks.
                 Watcher::Stream(_)
@@ -84,6 +88,9 @@ impl EventLoop {
                 // The next poll reports again what is ready still.
                 this.concerned.with(py, VecDeque::clear);
                 return Err(error);
+            }
+            if this.token.get(py) != token {
+                return Ok(told); // somebody else goes on with them
             }
         }
         Ok(told)
@@ -139,6 +146,10 @@ impl EventLoop {
             }
             Watcher::GreenChild(event_loop, pid) => {
                 green_child::ended(event_loop.bind(py), pid);
+                Ok(())
+            }
+            Watcher::Guest(guest) => {
+                guest.get().set_readable(py);
                 Ok(())
             }
             Watcher::Wakeup(wakeup) => {

@@ -5,6 +5,7 @@
 //! - `dispatch`: who is told of what a poll found
 //! - `schedule`: `call_soon`, `call_later`, `call_at`, time
 //! - `tasks`: `create_task`, `create_future`
+//! - `guest`: a loop whose polls a gevent hub makes
 //! - `forked`: a child that goes on with its parent's loop
 //! - `watch`: `add_reader`, `add_writer` and their removers
 //! - `serve`: making transports, accepting connections; `pipes`: those of pipes; `datagrams`: those of datagram sockets
@@ -16,6 +17,7 @@
 pub mod datagrams;
 pub mod dispatch;
 pub mod forked;
+pub mod guest;
 pub mod pipes;
 pub mod run;
 pub mod schedule;
@@ -141,6 +143,10 @@ pub struct EventLoop {
     entered: GilCell<Option<usize>>,
     /// A task's step is running.
     stepping: GilCell<bool>,
+    /// Changes when the stack that runs the loop is left in the middle of a turn, for another greenlet.
+    token: GilCell<u64>,
+    /// As a guest: the poller has something to tell.
+    readable: GilCell<bool>,
     stopping: GilCell<bool>,
     closed: GilCell<bool>,
     debug: GilCell<bool>,
@@ -372,6 +378,8 @@ impl EventLoop {
             shares_self_pipe: GilCell::new(false),
             entered: GilCell::new(None),
             stepping: GilCell::new(false),
+            token: GilCell::new(0),
+            readable: GilCell::new(false),
             stopping: GilCell::new(false),
             closed: GilCell::new(false),
             debug: GilCell::new(false),

@@ -20,6 +20,7 @@ use riata_engine::driver::Events;
 use riata_engine::remote::Sleep;
 
 use super::dispatch::Told;
+use super::guest;
 use super::schedule::Timer;
 use super::sock::Which;
 use super::work::{Work, warn_slow};
@@ -163,6 +164,10 @@ impl EventLoop {
         this.thread.set(py, Some(thread_ident()));
         interop::set_running_loop(py, Some(slf.as_any()))?;
         watchdog::enter(slf, &this.pulse, thread_ident());
+        if guest::run_as_guest(slf)? {
+            return Ok(());
+        }
+        let mut hubs = guest::hubs(py);
         slf.call_method0(intern!(py, "_begin_signals"))?;
         let Some(mut kernel) = this.kernel(py) else {
             return this.check_closed(py);
@@ -178,6 +183,16 @@ impl EventLoop {
             Self::turn(slf, &kernel)?;
             if this.stopping.get(py) {
                 return Ok(());
+            }
+            let made = guest::hubs(py);
+            if made != hubs {
+                // gevent was used for the first time, perhaps in this thread.
+                hubs = made;
+                slf.call_method0(intern!(py, "_end_signals"))?;
+                if guest::run_as_guest(slf)? {
+                    return Ok(());
+                }
+                slf.call_method0(intern!(py, "_begin_signals"))?;
             }
         }
     }
@@ -202,7 +217,11 @@ impl EventLoop {
             patience = Self::patience(slf)?;
         }
         if patience != Patience::None || this.must_poll(py) {
+            let token = this.token.get(py);
             let told = Self::poll(slf, kernel, patience)?;
+            if this.token.get(py) != token {
+                return Ok(());
+            }
             if told == Told::AtOnce && this.stopping.get(py) {
                 return Ok(()); // being told was this turn's work: what it made ready is the next one's
             }
@@ -321,7 +340,7 @@ impl EventLoop {
     }
 
     #[inline]
-    fn fire_timers(slf: &Bound<'_, Self>) -> PyResult<()> {
+    pub(super) fn fire_timers(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         if this.timers.with(py, |timers| timers.is_empty()) {
@@ -356,15 +375,19 @@ impl EventLoop {
     }
 
     /// Runs what is ready now, and not what becomes ready meanwhile.
-    fn run_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
+    pub(super) fn run_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
+        let token = this.token.get(py);
         this.ready.with(py, |ready| ready.begin_batch());
         while let Some(work) = this.ready.with(py, |ready| ready.pop_batch()) {
             if this.debug(py) {
                 Self::run_timed(slf, work)?;
             } else {
                 Self::run_one(slf, work)?;
+            }
+            if this.token.get(py) != token {
+                return Ok(()); // somebody else goes on with the batch
             }
             Self::flush_much(slf)?;
         }

@@ -48,6 +48,8 @@ pub enum Watcher {
     Green(Py<green::Watcher>),
     /// A child process, by its id, that a gevent loop waits for.
     GreenChild(Py<GreenLoop>, i32),
+    /// The poller of a loop that is this one's guest.
+    Guest(Py<EventLoop>),
     /// A pipe by which signals end a poll.
     Wakeup(Arc<Wakeup>),
 }
@@ -130,6 +132,7 @@ impl Watcher {
             Self::Idle(idle) => Self::Idle(idle.clone_ref(py)),
             Self::Green(watcher) => Self::Green(watcher.clone_ref(py)),
             Self::GreenChild(event_loop, pid) => Self::GreenChild(event_loop.clone_ref(py), *pid),
+            Self::Guest(guest) => Self::Guest(guest.clone_ref(py)),
             Self::Wakeup(wakeup) => Self::Wakeup(Arc::clone(wakeup)),
         }
     }
@@ -148,6 +151,7 @@ impl Watcher {
             Self::Idle(idle) => idle.traverse(visit),
             Self::Green(watcher) => visit.call(watcher),
             Self::GreenChild(event_loop, _) => visit.call(event_loop),
+            Self::Guest(guest) => visit.call(guest),
         }
     }
 }

@@ -13,12 +13,14 @@ use riata_engine::driver::WatchKey;
 use riata_engine::fork;
 
 use super::child::Children;
+use super::guests::Guest;
 use super::signal::Signals;
 use super::turn::Moment;
 use super::wakeup::Wakeup;
 use super::watcher::Watcher;
 use crate::cell::GilCell;
 use crate::event_loop::EventLoop;
+use crate::event_loop::guest::note_hub;
 
 /// How many priorities there are.
 const RANKS: usize = 5;
@@ -57,6 +59,8 @@ pub struct GreenLoop {
     pub(super) turns: GilCell<[Vec<Py<Watcher>>; MOMENTS]>,
     /// Active watchers of files that epoll refuses.
     pub(super) always_ready: GilCell<Vec<Py<Watcher>>>,
+    /// asyncio's loops that run as this one's guests.
+    pub(super) guests: GilCell<Vec<Guest>>,
     /// Registry entries of io watchers that were stopped since the last poll.
     pub(super) stopped: GilCell<Vec<WatchKey>>,
     pub(super) signals: GilCell<Signals>,
@@ -231,8 +235,17 @@ impl GreenLoop {
             }
         }
         let children = self.children.take(py);
+        let guests = self.guests.take(py);
         let wakeup = self.wakeup.take(py);
-        drop((pending, turns, always_ready, signals, children, wakeup));
+        drop((
+            pending,
+            turns,
+            always_ready,
+            signals,
+            children,
+            guests,
+            wakeup,
+        ));
     }
 }
 
@@ -251,6 +264,7 @@ impl GreenLoop {
         _args: &Bound<'_, PyTuple>,
         _options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
+        note_hub(py);
         let core = py
             .get_type::<EventLoop>()
             .call0()?
@@ -262,6 +276,7 @@ impl GreenLoop {
             pending: GilCell::default(),
             turns: GilCell::default(),
             always_ready: GilCell::default(),
+            guests: GilCell::default(),
             stopped: GilCell::default(),
             signals: GilCell::default(),
             children: GilCell::default(),
@@ -293,6 +308,9 @@ impl GreenLoop {
             }
             for watched in self.signals.traverse().values() {
                 watched.traverse(&visit)?;
+            }
+            for guest in self.guests.traverse() {
+                guest.traverse(&visit)?;
             }
             for watched in self.children.traverse().values() {
                 watched.traverse(&visit)?;

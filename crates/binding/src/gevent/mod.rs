@@ -2,6 +2,7 @@
 //!
 //! - `hub_loop`: `GreenLoop`, its state and what counts as alive; `surface`: what Python sees of it
 //! - `pump`: one iteration, in libev's order; `run`
+//! - `guests`: asyncio's loops of the same thread, which run in turn
 //! - `callback`: what `run_callback` returns
 //! - `watcher`: what all watchers have; `io`, `timer`, `signal`, `child`, `stat`, `turn` (idle, prepare, check, fork,
 //!   async): what each kind has
@@ -16,12 +17,13 @@
 
 pub mod callback;
 pub mod child;
+mod guests;
 pub mod hub_loop;
 pub mod io;
 mod pump;
 pub mod signal;
 pub mod stat;
-mod surface;
+pub mod surface;
 pub mod timer;
 pub mod turn;
 mod wakeup;

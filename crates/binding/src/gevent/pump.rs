@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use riata_engine::clock::Nanos;
 use riata_engine::driver::Interest;
 use riata_engine::fork;
+use riata_engine::remote::Sleep;
 
 use super::callback::Callback;
 use super::hub_loop::{Break, GreenLoop};
@@ -21,7 +22,7 @@ use super::wakeup::{Wakeup, is_first_thread};
 use super::watcher::{Kind, Watcher};
 use crate::error::os_error;
 use crate::event_loop::EventLoop;
-use crate::event_loop::run::Patience;
+use crate::event_loop::run::{LONGEST_POLL, Patience};
 use crate::event_loop::schedule::Timer;
 use crate::event_loop::watch::Watcher as Entry;
 use crate::event_loop::work::Work;
@@ -69,6 +70,7 @@ impl GreenLoop {
         Self::fire_turn(slf, Moment::Prepare);
         Self::call_pending(slf);
         Self::run_callbacks(slf);
+        Self::run_guests(slf);
         if this.ends(py) {
             return Flow::End;
         }
@@ -115,6 +117,7 @@ impl GreenLoop {
                 .map_err(os_error)?;
             drop(entry);
         }
+        this.renew_guests(py)?;
         Self::fire_turn(slf, Moment::Fork);
         Self::call_pending(slf);
         Ok(())
@@ -241,14 +244,22 @@ impl GreenLoop {
         {
             return Patience::None;
         }
-        let deadline = core.timers.with(py, |timers| timers.next_deadline());
-        let Some(deadline) = deadline else {
-            return Patience::Unlimited;
-        };
-        self.update(py);
-        match deadline.saturating_sub(self.now(py)) {
-            Nanos(0) => Patience::None,
-            left => Patience::For(left.min(crate::event_loop::run::LONGEST_POLL)),
+        let mut least: Option<Nanos> = None;
+        for guest in self.guests(py) {
+            let guest = guest.bind(py);
+            if EventLoop::wants_turn(guest) {
+                return Patience::None;
+            }
+            least = shorter(least, EventLoop::until_deadline(guest));
+        }
+        if let Some(deadline) = core.timers.with(py, |timers| timers.next_deadline()) {
+            self.update(py);
+            least = shorter(least, Some(deadline.saturating_sub(self.now(py))));
+        }
+        match least {
+            None => Patience::Unlimited,
+            Some(Nanos(0)) => Patience::None,
+            Some(left) => Patience::For(left.min(LONGEST_POLL)),
         }
     }
 
@@ -277,7 +288,19 @@ impl GreenLoop {
             Ok(None) => return,
             Err(error) => return Self::handle_system_error(slf, os_error(error)),
         };
+        let sleepers = match patience {
+            Patience::None => Vec::new(),
+            _ => this.guest_kernels(py),
+        };
+        for sleeper in &sleepers {
+            if sleeper.remote.before_sleep() == Sleep::HasWork {
+                patience = Patience::None;
+            }
+        }
         let polled = EventLoop::wait_for_events(core, &kernel, patience);
+        for sleeper in &sleepers {
+            sleeper.remote.after_sleep();
+        }
         if let Some(wakeup) = &armed {
             wakeup.disarm(py);
         }
@@ -336,6 +359,14 @@ impl GreenLoop {
         for timer in due {
             EventLoop::fire_timer(core, timer);
         }
+    }
+}
+
+/// The shorter of two times, None being without end.
+fn shorter(one: Option<Nanos>, other: Option<Nanos>) -> Option<Nanos> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
 

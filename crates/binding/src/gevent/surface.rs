@@ -1,5 +1,6 @@
 //! What Python sees of a `GreenLoop`, but for running it: making watchers and callbacks, time, what it goes on for.
 
+use std::ffi::CStr;
 use std::os::fd::AsRawFd;
 
 use pyo3::intern;
@@ -18,6 +19,7 @@ use super::watcher::{HIGHEST, Kind, LOWEST, Manner, Watcher};
 use crate::event_loop::schedule::Timer;
 use crate::event_loop::watch::Watcher as Entry;
 use crate::event_loop::work::Work;
+use crate::fastcall::{FastCall, FastMethod};
 
 fn manner(r#ref: bool, priority: Option<i32>) -> Manner {
     Manner {
@@ -160,22 +162,6 @@ impl GreenLoop {
         AsyncWatcher::create(slf, manner(r#ref, priority))
     }
 
-    /// Call `func(*args)` in the hub, soon: in the batch that is run, or the next one. Returns what can stop it.
-    #[pyo3(signature = (func, *args))]
-    fn run_callback<'py>(
-        slf: &Bound<'py, Self>,
-        func: Bound<'py, PyAny>,
-        args: Bound<'py, PyTuple>,
-    ) -> PyResult<Bound<'py, Callback>> {
-        let py = slf.py();
-        let this = slf.get();
-        this.check(py)?;
-        let callback = Bound::new(py, Callback::new(slf.clone().unbind(), func, args))?;
-        let work = Work::Green(callback.clone().unbind());
-        this.core(py).get().ready.with(py, |ready| ready.push(work));
-        Ok(callback)
-    }
-
     /// The same, from any thread; wakes the loop.
     #[pyo3(signature = (func, *args))]
     fn run_callback_threadsafe<'py>(
@@ -183,7 +169,7 @@ impl GreenLoop {
         func: Bound<'py, PyAny>,
         args: Bound<'py, PyTuple>,
     ) -> PyResult<Bound<'py, Callback>> {
-        let callback = Self::run_callback(slf, func, args)?;
+        let callback = queue_callback(slf, func, args)?;
         slf.get().wake(slf.py());
         Ok(callback)
     }
@@ -383,5 +369,41 @@ impl GreenLoop {
         self.empty(py);
         self.core.bind(py).call_method0(intern!(py, "_close"))?;
         Ok(true)
+    }
+}
+
+/// Has `func(*args)` called in the hub, soon.
+#[inline]
+fn queue_callback<'py>(
+    slf: &Bound<'py, GreenLoop>,
+    func: Bound<'py, PyAny>,
+    args: Bound<'py, PyTuple>,
+) -> PyResult<Bound<'py, Callback>> {
+    let py = slf.py();
+    let this = slf.get();
+    this.check(py)?;
+    let callback = Bound::new(py, Callback::new(slf.clone().unbind(), func, args))?;
+    let work = Work::Green(callback.clone().unbind());
+    this.core(py).get().ready.with(py, |ready| ready.push(work));
+    Ok(callback)
+}
+
+/// `run_callback(func, *args)`.
+pub struct RunCallback;
+
+impl FastMethod for RunCallback {
+    type Class = GreenLoop;
+    const NAME: &'static str = "run_callback";
+    const C_NAME: &'static CStr = c"run_callback";
+    const DOC: &'static CStr = c"run_callback($self, func, *args)\n--\n\n\
+        Call func(*args) in the hub, soon: in the batch that is run, or the next one.\n\n\
+        Returns what can stop it. Raises ValueError when the loop is destroyed.";
+
+    fn call<'py>(
+        slf: &Bound<'py, GreenLoop>,
+        call: &FastCall<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (func, args) = call.function_and_arguments("func")?;
+        queue_callback(slf, func.to_owned(), args).map(Bound::into_any)
     }
 }

@@ -1,0 +1,604 @@
+"""asyncio and gevent on one thread: each case is a program of its own, since gevent's hub is the thread's."""
+
+import os
+import subprocess
+import sys
+from textwrap import dedent
+
+import pytest
+
+pytest.importorskip("gevent")
+
+HEAD = """
+import asyncio, contextvars, gc, signal, sys, threading, time, weakref
+{patch}
+import gevent, gevent.event, gevent.lock, gevent.queue
+import riata, riata.gevent
+riata.gevent.install()
+riata.install()
+
+def here():
+    return asyncio._get_running_loop(), None if asyncio._get_running_loop() is None else asyncio.current_task()
+"""
+
+
+def passes(program: str, patch: bool = False) -> None:
+    """The program ends well, and says nothing."""
+    head = HEAD.format(patch="from gevent import monkey; monkey.patch_all()" if patch else "")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("GEVENT", "PYTHON"))}
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", head + dedent(program)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_a_coroutine_that_waits_in_gevent_suspends_its_task_alone() -> None:
+    passes(
+        """
+        order = []
+        async def blocks(name):
+            before = here()
+            order.append(name)
+            gevent.sleep(0.01)
+            assert here() == before
+            order.append(name)
+            await asyncio.sleep(0)
+            assert here() == before
+        async def main():
+            await asyncio.gather(*[blocks(name) for name in "abc"])
+        asyncio.run(main())  # the hub is made while it runs
+        assert sorted(order) == list("aabbcc")
+        order.clear()
+        asyncio.run(main())
+        assert order == list("abcabc"), order
+        """
+    )
+
+
+def test_what_is_waited_for_may_come_from_another_task() -> None:
+    passes(
+        """
+        gevent.get_hub()
+        async def main():
+            event, queue, lock = gevent.event.Event(), gevent.queue.Queue(), gevent.lock.Semaphore()
+            async def gives():
+                await asyncio.sleep(0)
+                event.set()
+                queue.put(1)
+                lock.release()
+            lock.acquire()
+            task = asyncio.create_task(gives())
+            assert event.wait(10)
+            assert queue.get(timeout=10) == 1
+            assert lock.acquire(timeout=10)
+            await task
+        asyncio.run(main())
+        """
+    )
+
+
+def test_context_variables_are_each_tasks_own() -> None:
+    passes(
+        """
+        gevent.get_hub()
+        var = contextvars.ContextVar("var")
+        async def one(number):
+            var.set(number)
+            gevent.sleep(0.001)
+            assert var.get() == number
+            await asyncio.sleep(0)
+            gevent.sleep(0)
+            assert var.get() == number
+        async def main():
+            await asyncio.gather(*map(one, range(20)))
+            assert var.get(None) is None
+        asyncio.run(main())
+        """
+    )
+
+
+def test_many_greenlets_run_a_loop_each() -> None:
+    passes(
+        """
+        def one(number):
+            assert here() == (None, None)
+            async def main():
+                loop = asyncio.get_running_loop()
+                await asyncio.sleep(0.001 * (number % 3))
+                gevent.sleep(0.001 * (number % 5))
+                assert asyncio.get_running_loop() is loop
+                return number
+            result = asyncio.run(main())
+            assert here() == (None, None)
+            return result
+        greenlets = [gevent.spawn(one, number) for number in range(20)]
+        gevent.joinall(greenlets, raise_error=True)
+        assert [one.value for one in greenlets] == list(range(20))
+        """
+    )
+
+
+def test_other_greenlets_see_nothing_of_a_loop() -> None:
+    passes(
+        """
+        seen = []
+        async def main():
+            greenlet = gevent.spawn(lambda: seen.append(here()))
+            gevent.sleep(0.001)
+            greenlet.join()
+            gevent.get_hub().loop.run_callback(lambda: seen.append(here()))
+            gevent.sleep(0)
+            await asyncio.sleep(0.001)
+        asyncio.run(main())
+        gevent.spawn(asyncio.run, main()).join()
+        assert seen == [(None, None)] * 4, seen
+        """
+    )
+
+
+def test_awaiting_a_greenlet() -> None:
+    passes(
+        """
+        def gives():
+            gevent.sleep(0.001)
+            return 1
+        def fails():
+            gevent.sleep(0.001)
+            1 / 0
+        gevent.get_hub().print_exception = lambda *_: None
+        async def main():
+            assert await riata.gevent.wait(gevent.spawn(gives)) == 1
+            try:
+                await riata.gevent.wait(gevent.spawn(fails))
+            except ZeroDivisionError as error:
+                names = []
+                traceback = error.__traceback__
+                while traceback:
+                    names.append(traceback.tb_frame.f_code.co_name)
+                    traceback = traceback.tb_next
+                assert names[-1] == "fails", names
+            else:
+                raise AssertionError
+            event = gevent.event.Event()
+            gevent.spawn_later(0.001, event.set)
+            assert await riata.gevent.wait(event) is event
+            ended = gevent.spawn(gives)
+            ended.join()
+            assert await riata.gevent.wait(ended) == 1
+        asyncio.run(main())
+        asyncio.run(main())
+        """
+    )
+
+
+def test_cancelling_who_awaits_a_greenlet_kills_it() -> None:
+    passes(
+        """
+        gevent.get_hub()
+        async def main():
+            greenlet = gevent.spawn(gevent.sleep, 100)
+            task = asyncio.create_task(riata.gevent.wait(greenlet))
+            await asyncio.sleep(0.001)
+            task.cancel()
+            try:
+                await task
+            except asyncio.CancelledError:
+                pass
+            else:
+                raise AssertionError
+            greenlet.join(10)
+            assert isinstance(greenlet.value, gevent.GreenletExit)
+            try:
+                async with asyncio.timeout(0.001):
+                    await riata.gevent.wait(other := gevent.spawn(gevent.sleep, 100))
+            except TimeoutError:
+                other.join(10)
+                assert other.dead
+        asyncio.run(main())
+        """
+    )
+
+
+def test_waiting_for_a_coroutine_in_a_greenlet() -> None:
+    passes(
+        """
+        async def gives():
+            await asyncio.sleep(0.001)
+            return 1
+        async def fails():
+            await asyncio.sleep(0)
+            1 / 0
+        def waits():
+            assert riata.gevent.run(gives()) == 1
+            try:
+                riata.gevent.run(fails())
+            except ZeroDivisionError as error:
+                assert error.__traceback__.tb_next
+            else:
+                raise AssertionError
+            return True
+        assert waits()  # on a loop of its own
+        async def main():
+            assert waits()  # in a coroutine
+            assert await riata.gevent.wait(gevent.spawn(waits))  # in a greenlet, on this loop
+        asyncio.run(main())
+        """
+    )
+
+
+def test_killing_who_waits_for_a_coroutine_cancels_it() -> None:
+    passes(
+        """
+        async def main():
+            cancelled = asyncio.Event()
+            async def long():
+                try:
+                    await asyncio.sleep(100)
+                except asyncio.CancelledError:
+                    cancelled.set()
+                    raise
+            greenlet = gevent.spawn(riata.gevent.run, long())
+            await asyncio.sleep(0.001)
+            greenlet.kill(block=False)
+            await asyncio.wait_for(cancelled.wait(), 10)
+        asyncio.run(main())
+        """
+    )
+
+
+def test_killing_and_timing_out_who_runs_a_loop() -> None:
+    passes(
+        """
+        ended = []
+        async def main():
+            try:
+                await asyncio.sleep(100)
+            finally:
+                ended.append(1)
+        greenlet = gevent.spawn(asyncio.run, main())
+        gevent.sleep(0.01)
+        greenlet.kill()
+        assert ended == [1]
+        with gevent.Timeout(0.01, False):
+            asyncio.run(main())
+        assert ended == [1, 1]
+        """
+    )
+
+
+def test_an_asyncio_lock_between_greenlets_and_tasks() -> None:
+    passes(
+        """
+        async def main():
+            lock, order = asyncio.Lock(), []
+            def greenlet(name):
+                riata.gevent.run(lock.acquire())
+                order.append(name)
+                gevent.sleep(0.001)
+                order.append(name)
+                lock.release()
+            async def task(name):
+                async with lock:
+                    order.append(name)
+                    await asyncio.sleep(0.001)
+                    order.append(name)
+            await asyncio.gather(
+                task("a"), riata.gevent.wait(gevent.spawn(greenlet, "b")),
+                task("c"), riata.gevent.wait(gevent.spawn(greenlet, "d")),
+            )
+            assert sorted(order) == list("aabbccdd") and order[::2] == order[1::2], order
+        asyncio.run(main())
+        """
+    )
+
+
+def test_greenlets_and_tasks_exchange_messages_through_one_queue() -> None:
+    passes(
+        """
+        COUNT = 1000
+        async def main():
+            queue, got = gevent.queue.Queue(), []
+            async def gives(number):
+                await asyncio.sleep(0)
+                queue.put(number)
+            def takes():
+                got.append(queue.get())
+            async def takes_too():
+                got.append(queue.get())
+            greenlets = [gevent.spawn(takes) for _ in range(COUNT)]
+            tasks = [asyncio.create_task(takes_too()) for _ in range(COUNT // 10)]
+            await asyncio.gather(*map(gives, range(COUNT + COUNT // 10)))
+            await asyncio.gather(*tasks)
+            gevent.joinall(greenlets)
+            assert sorted(got) == list(range(COUNT + COUNT // 10))
+        asyncio.run(main())
+        """
+    )
+
+
+def test_threads_reach_a_loop_that_is_a_guest() -> None:
+    passes(
+        """
+        gevent.get_hub()
+        async def main():
+            loop, done = asyncio.get_running_loop(), asyncio.Event()
+            thread = threading.Timer(0.01, loop.call_soon_threadsafe, [done.set])
+            thread.start()
+            await asyncio.wait_for(done.wait(), 10)
+            thread.join()
+            async def value():
+                return threading.get_ident()
+            def asks():
+                return asyncio.run_coroutine_threadsafe(value(), loop).result(10)
+            assert await asyncio.to_thread(asks) == threading.get_ident()
+        asyncio.run(main())
+        """
+    )
+
+
+def test_another_greenlet_reaches_a_loop_that_waits() -> None:
+    passes(
+        """
+        loops = []
+        async def main():
+            loops.append(asyncio.get_running_loop())
+            future = loops[0].create_future()
+            loops.append(future)
+            return await future
+        greenlet = gevent.spawn(asyncio.run, main())
+        gevent.sleep(0.01)
+        loops[1].set_result(5)
+        greenlet.join(10)
+        assert greenlet.value == 5
+        """
+    )
+
+
+def test_streams_and_servers_of_a_guest() -> None:
+    passes(
+        """
+        gevent.get_hub()
+        async def serve(reader, writer):
+            line = await reader.readline()
+            gevent.sleep(0.001)
+            writer.write(line)
+            await writer.drain()
+            writer.close()
+        async def ask(port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"hello\\n")
+            answer = await reader.read()
+            writer.close()
+            await writer.wait_closed()
+            return answer
+        async def main():
+            async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+                port = server.sockets[0].getsockname()[1]
+                assert await asyncio.gather(*[ask(port) for _ in range(30)]) == [b"hello\\n"] * 30
+        asyncio.run(main())
+        """
+    )
+
+
+def test_a_protocol_may_wait_in_gevent() -> None:
+    passes(
+        """
+        gevent.get_hub()
+        class Echo(asyncio.Protocol):
+            def connection_made(self, transport):
+                self.transport = transport
+            def data_received(self, data):
+                gevent.sleep(0.001)
+                self.transport.write(data)
+        async def ask(port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for number in range(5):
+                writer.write(b"%d" % number)
+                assert await reader.readexactly(1) == b"%d" % number
+            writer.close()
+            await writer.wait_closed()
+        async def main():
+            loop = asyncio.get_running_loop()
+            async with await loop.create_server(Echo, "127.0.0.1", 0) as server:
+                port = server.sockets[0].getsockname()[1]
+                await asyncio.gather(*[ask(port) for _ in range(20)])
+        asyncio.run(main())
+        """
+    )
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "loop.call_soon(waits)",
+        "loop.call_later(0.001, waits)",
+        "asyncio.ensure_future(asyncio.sleep(0)).add_done_callback(lambda _: waits())",
+        "loop.call_soon(gone, Last())",
+        "(loop.set_exception_handler(lambda *_: waits()), loop.call_soon(lambda: 1 / 0))",
+        "loop.call_soon_threadsafe(waits)",
+    ],
+)
+def test_every_kind_of_callback_may_wait_in_gevent(where: str) -> None:
+    passes(
+        f"""
+        gevent.get_hub()
+        count = []
+        def waits():
+            gevent.sleep(0.001)
+            count.append(1)
+        class Last:
+            def __del__(self):
+                waits()
+        def gone(last):
+            del last
+        async def main():
+            loop = asyncio.get_running_loop()
+            for _ in range(10):
+                {where}
+                await asyncio.sleep(0.0005)
+            while len(count) < 10:
+                await asyncio.sleep(0.001)
+        asyncio.run(main())
+        """
+    )
+
+
+def test_the_interrupt_key_ends_a_guest() -> None:
+    passes(
+        """
+        import os
+        gevent.get_hub()
+        ended = []
+        async def main():
+            try:
+                await asyncio.sleep(100)
+            except asyncio.CancelledError:
+                ended.append(1)
+                raise
+        thread = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+        thread.start()
+        try:
+            asyncio.run(main())
+        except KeyboardInterrupt:
+            ended.append(2)
+        assert ended == [1, 2], ended
+        """
+    )
+
+
+def test_signal_handlers_of_a_guest() -> None:
+    passes(
+        """
+        import os
+        gevent.get_hub()
+        async def main():
+            loop, came = asyncio.get_running_loop(), asyncio.Event()
+            loop.add_signal_handler(signal.SIGUSR1, came.set)
+            loop.call_later(0.01, os.kill, os.getpid(), signal.SIGUSR1)
+            await asyncio.wait_for(came.wait(), 10)
+            loop.remove_signal_handler(signal.SIGUSR1)
+        asyncio.run(main())
+        """
+    )
+
+
+def test_child_processes_of_both() -> None:
+    passes(
+        """
+        from gevent import subprocess
+        async def main():
+            process = await asyncio.create_subprocess_exec(sys.executable, "-c", "print(1)", stdout=-1)
+            assert subprocess.check_output([sys.executable, "-c", "print(2)"]) == b"2\\n"
+            assert await process.communicate() == (b"1\\n", None)
+        asyncio.run(main())
+        asyncio.run(main())
+        """
+    )
+
+
+def test_asynchronous_generators_are_closed_by_their_loop() -> None:
+    passes(
+        """
+        gevent.get_hub()
+        closed = []
+        async def numbers():
+            try:
+                yield 1
+                yield 2
+            finally:
+                await asyncio.sleep(0)
+                closed.append(here()[0])
+        async def main():
+            generator = numbers()
+            assert await anext(generator) == 1
+            gevent.sleep(0.001)
+            main.generator = generator
+            return asyncio.get_running_loop()
+        loop = asyncio.run(main())
+        assert closed == [loop]
+        """
+    )
+
+
+def test_under_monkey_patching() -> None:
+    passes(
+        """
+        import http.server, requests, socketserver
+        class Slow(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                time.sleep(0.05)
+                self.send_response(200)
+                self.send_header("Content-Length", "2")
+                self.end_headers()
+                self.wfile.write(b"ok")
+            def log_message(self, *_):
+                pass
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+        server.daemon_threads = True
+        gevent.spawn(server.serve_forever)
+        ticks = []
+        async def tick():
+            while True:
+                ticks.append(1)
+                await asyncio.sleep(0.005)
+        async def fetch():
+            return requests.get(f"http://127.0.0.1:{server.server_port}/").text
+        async def main():
+            ticker = asyncio.create_task(tick())
+            assert await asyncio.gather(*[fetch() for _ in range(10)]) == ["ok"] * 10
+            ticker.cancel()
+            assert await asyncio.to_thread(lambda: 5) == 5
+            time.sleep(0.001)
+        asyncio.run(main())
+        assert len(ticks) > 3
+        """,
+        patch=True,
+    )
+
+
+def test_nothing_is_kept_of_a_loop_that_was_a_guest() -> None:
+    passes(
+        """
+        loops = []
+        def one():
+            async def main():
+                gevent.sleep(0.001)
+                await asyncio.sleep(0)
+                loops.append(weakref.ref(asyncio.get_running_loop()))
+            with asyncio.Runner(loop_factory=riata.new_event_loop) as runner:
+                runner.run(main())
+        gevent.joinall([gevent.spawn(one) for _ in range(5)], raise_error=True)
+        asyncio.set_event_loop(None)
+        gevent.sleep(0.001)
+        gc.collect()
+        assert [one() for one in loops] == [None] * 5, loops
+        """
+    )
+
+
+def test_a_hub_in_another_thread() -> None:
+    passes(
+        """
+        def work():
+            async def main():
+                gevent.sleep(0.001)
+                await asyncio.sleep(0.001)
+                gevent.sleep(0.001)
+                return await asyncio.gather(*[asyncio.sleep(0.001, n) for n in range(5)])
+            results.append(asyncio.run(main()))
+            results.append(asyncio.run(main()))
+            gevent.get_hub().destroy()
+        results = []
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert results == [list(range(5))] * 6
+        """
+    )

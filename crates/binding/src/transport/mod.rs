@@ -6,7 +6,8 @@
 //! - `private`: the private names that asyncio's own code uses (`sslproto`, `sendfile`)
 //! - `socket`: who owns the descriptor; `extra`: `get_extra_info`; `address`: addresses as Python shows them
 //! - `datagram`: the transport of datagram sockets
-//! - `pipe`: the reading and the writing end of pipes; `endpoint`: what they and datagram sockets have in common;
+//! - `pipe`: the reading and the writing end of pipes; `endpoint` and `shared_surface`: what they and datagram sockets
+//!   have in common;
 //!   `flow`: what transports of every kind tell their protocols
 //! - `memory`: bytes that Python owns, as the kernel takes and gives them; `window`: bytes of ours that Python's `ssl` uses
 //! - `tls`: TLS over any of them
@@ -26,6 +27,7 @@ mod memory;
 mod pipe;
 mod private;
 mod read;
+mod shared_surface;
 mod socket;
 mod stream;
 mod surface;

@@ -4,16 +4,16 @@
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyMemoryView, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
-use riata_engine::driver::{Interest, Readiness};
+use riata_engine::driver::Interest;
 use riata_engine::stream::Close;
 
 use super::DatagramTransport;
-use crate::event_loop::EventLoop;
 use crate::imports::imports;
 use crate::interop;
 use crate::transport::endpoint::{Endpoint, log};
+use crate::transport::shared_surface::{endpoint_surface, receiving_surface, sending_surface};
 use crate::transport::surface::limit;
 use crate::unwritten::is_unwritten;
 
@@ -100,35 +100,6 @@ impl DatagramTransport {
         }
     }
 
-    /// Close the transport at once: what waits to be sent is lost.
-    fn abort(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::abandon(slf, None)
-    }
-
-    /// Return True if the transport is closing or closed.
-    #[pyo3(name = "is_closing")]
-    fn is_closing_py(&self, py: Python<'_>) -> bool {
-        self.is_closing(py)
-    }
-
-    /// Return True if the transport is receiving.
-    fn is_reading(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| {
-            !state.paused && !state.core.lifecycle.is_closing()
-        })
-    }
-
-    /// Pause the receiving end: no datagram_received() until resume_reading().
-    fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        if !slf.get().is_reading(py) {
-            return Ok(());
-        }
-        slf.get().state.with(py, |state| state.paused = true);
-        Self::hold(slf);
-        log(slf, intern!(py, "debug"), "%r pauses reading")
-    }
-
     /// Resume the receiving end.
     fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
@@ -143,49 +114,9 @@ impl DatagramTransport {
         log(slf, intern!(py, "debug"), "%r resumes reading")
     }
 
-    /// Set the high- and low-water limits for write flow control, in bytes; high >= low >= 0.
-    #[pyo3(signature = (high = None, low = None))]
-    fn set_write_buffer_limits(
-        slf: &Bound<'_, Self>,
-        high: Option<&Bound<'_, PyAny>>,
-        low: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        let (high, low) = (high.map(limit).transpose()?, low.map(limit).transpose()?);
-        slf.get()
-            .state
-            .with(slf.py(), |state| state.watermarks.set(high, low))
-            .map_err(|error| PyValueError::new_err(error.to_string()))?;
-        Self::pause_if_full(slf)
-    }
-
-    /// Return the (low, high) watermarks, in bytes.
-    fn get_write_buffer_limits(&self, py: Python<'_>) -> (i64, i64) {
-        self.state.with(py, |state| state.watermarks.limits())
-    }
-
     /// Return how many bytes wait to be sent, with what each datagram counts besides (8 from Python 3.13 on).
     fn get_write_buffer_size(&self, py: Python<'_>) -> usize {
         self.state.with(py, |state| state.unsent_size)
-    }
-
-    /// Get optional transport information: "socket", "sockname", "peername".
-    #[pyo3(signature = (name, default = None))]
-    fn get_extra_info<'py>(
-        &self,
-        name: &Bound<'py, PyAny>,
-        default: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.extra_info(name, default)
-    }
-
-    /// Return the current protocol.
-    fn get_protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.protocol(py).map(Bound::unbind)
-    }
-
-    /// Set a new protocol: it gets what arrives from now on.
-    fn set_protocol(&self, protocol: &Bound<'_, PyAny>) {
-        self.replace_protocol(protocol);
     }
 
     /// A datagram transport has no stream to write to: raises NotImplementedError, as asyncio's does.
@@ -239,18 +170,6 @@ impl DatagramTransport {
     }
 
     #[getter]
-    fn _extra(&self, py: Python<'_>) -> Option<Py<PyDict>> {
-        self.core(py, |core| {
-            core.extra.as_ref().map(|extra| extra.clone_ref(py))
-        })
-    }
-
-    #[getter]
-    fn _loop(&self, py: Python<'_>) -> Option<Py<EventLoop>> {
-        self.event_loop(py).map(Bound::unbind)
-    }
-
-    #[getter]
     fn _sock(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.socket(py).map(Bound::unbind)
     }
@@ -261,43 +180,13 @@ impl DatagramTransport {
     }
 
     #[getter]
-    fn _protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.protocol(py).map(Bound::unbind)
-    }
-
-    #[getter]
     fn _address(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.fixed_address(py)
     }
 
     #[getter]
-    fn _closing(&self, py: Python<'_>) -> bool {
-        self.is_closing(py)
-    }
-
-    #[getter]
-    fn _paused(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.paused)
-    }
-
-    #[getter]
-    fn _protocol_paused(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.watermarks.is_paused())
-    }
-
-    #[getter]
     fn _buffer_size(&self, py: Python<'_>) -> usize {
         self.get_write_buffer_size(py)
-    }
-
-    /// Start reading: connection_made was called.
-    fn _start(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::start(slf)
-    }
-
-    /// Receive and send what a poll reported, as epoll's event bits.
-    fn _ready(slf: &Bound<'_, Self>, events: u32) -> PyResult<()> {
-        Self::respond(slf, Readiness::from_bits(events))
     }
 
     /// Tell the protocol of what was received before it paused.
@@ -314,12 +203,6 @@ impl DatagramTransport {
     /// End everything at once; connection_lost(exc) is called in a later step.
     fn _force_close(slf: &Bound<'_, Self>, exc: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         Self::abandon(slf, exc)
-    }
-
-    /// Call connection_lost(exc), and close the socket.
-    #[pyo3(signature = (exc))]
-    fn _call_connection_lost(slf: &Bound<'_, Self>, exc: Option<Bound<'_, PyAny>>) -> PyResult<()> {
-        Self::lost(slf, exc)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -339,3 +222,7 @@ impl DatagramTransport {
         });
     }
 }
+
+endpoint_surface!(DatagramTransport);
+receiving_surface!(DatagramTransport);
+sending_surface!(DatagramTransport);

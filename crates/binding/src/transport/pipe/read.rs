@@ -6,7 +6,6 @@ use pyo3::exceptions::PyOSError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
-use pyo3::{PyTraverseError, PyVisit};
 use riata_engine::driver::{Interest, Readiness};
 use riata_engine::net;
 use riata_engine::stream::Abort;
@@ -20,9 +19,9 @@ use crate::transport::endpoint::{Core, Endpoint, call_soon, log, log_error};
 use crate::transport::flow;
 use crate::transport::memory;
 use crate::transport::read::Received;
+use crate::transport::shared_surface::{pipe_surface, receiving_surface};
 use crate::transport::socket::borrow;
 use crate::unwind;
-use crate::unwritten::is_unwritten;
 
 struct State {
     core: Core,
@@ -198,30 +197,6 @@ impl ReadPipeTransport {
         Self::abandon(slf, None)
     }
 
-    /// Return True if the transport is closing or closed.
-    #[pyo3(name = "is_closing")]
-    fn is_closing_py(&self, py: Python<'_>) -> bool {
-        self.is_closing(py)
-    }
-
-    /// Return True if the transport is receiving.
-    fn is_reading(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| {
-            !state.paused && !state.core.lifecycle.is_closing()
-        })
-    }
-
-    /// Pause the receiving end: no data_received() until resume_reading().
-    fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        if !slf.get().is_reading(py) {
-            return Ok(());
-        }
-        slf.get().state.with(py, |state| state.paused = true);
-        Self::hold(slf);
-        log(slf, intern!(py, "debug"), "%r pauses reading")
-    }
-
     /// Resume the receiving end.
     fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
@@ -234,101 +209,10 @@ impl ReadPipeTransport {
         log(slf, intern!(py, "debug"), "%r resumes reading")
     }
 
-    /// Get optional transport information: "pipe".
-    #[pyo3(signature = (name, default = None))]
-    fn get_extra_info<'py>(
-        &self,
-        name: &Bound<'py, PyAny>,
-        default: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.extra_info(name, default)
-    }
-
-    /// Return the current protocol.
-    fn get_protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.protocol(py).map(Bound::unbind)
-    }
-
-    /// Set a new protocol: it gets what arrives from now on.
-    fn set_protocol(&self, protocol: &Bound<'_, PyAny>) {
-        self.replace_protocol(protocol);
-    }
-
     fn __repr__(&self, py: Python<'_>) -> String {
         self.describe(py, Interest::READABLE, None)
     }
-
-    #[getter]
-    fn _extra(&self, py: Python<'_>) -> Option<Py<PyDict>> {
-        self.core(py, |core| {
-            core.extra.as_ref().map(|extra| extra.clone_ref(py))
-        })
-    }
-
-    #[getter]
-    fn _loop(&self, py: Python<'_>) -> Option<Py<EventLoop>> {
-        self.event_loop(py).map(Bound::unbind)
-    }
-
-    #[getter]
-    fn _pipe(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.core(py, |core| {
-            core.owner.as_ref().map(|pipe| pipe.clone_ref(py))
-        })
-    }
-
-    /// None disowns the pipe: it is closed elsewhere.
-    #[setter(_pipe)]
-    fn set_pipe(&self, py: Python<'_>, pipe: Option<Py<PyAny>>) {
-        let before = self.core(py, |core| std::mem::replace(&mut core.owner, pipe));
-        drop(before);
-    }
-
-    #[getter]
-    fn _fileno(&self, py: Python<'_>) -> i32 {
-        self.core(py, |core| core.fd)
-    }
-
-    #[getter]
-    fn _protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.protocol(py).map(Bound::unbind)
-    }
-
-    #[getter]
-    fn _closing(&self, py: Python<'_>) -> bool {
-        self.is_closing(py)
-    }
-
-    #[getter]
-    fn _paused(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.paused)
-    }
-
-    /// Start reading: connection_made was called.
-    fn _start(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::start(slf)
-    }
-
-    /// Read what a poll reported, as epoll's event bits.
-    fn _ready(slf: &Bound<'_, Self>, events: u32) -> PyResult<()> {
-        Self::respond(slf, Readiness::from_bits(events))
-    }
-
-    /// Call connection_lost(exc), and close the pipe.
-    #[pyo3(signature = (exc))]
-    fn _call_connection_lost(slf: &Bound<'_, Self>, exc: Option<Bound<'_, PyAny>>) -> PyResult<()> {
-        Self::lost(slf, exc)
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if is_unwritten(self) {
-            return Ok(());
-        }
-        // SAFETY: B3: called by the collector.
-        unsafe { self.state.traverse() }.core.traverse(&visit)
-    }
-
-    fn __clear__(&self) {
-        Python::attach(|py| self.clear(py));
-    }
 }
+
+pipe_surface!(ReadPipeTransport);
+receiving_surface!(ReadPipeTransport);

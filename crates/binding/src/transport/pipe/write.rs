@@ -5,11 +5,10 @@
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 
-use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyValueError};
+use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyMemoryView};
-use pyo3::{PyTraverseError, PyVisit};
 use riata_engine::driver::{Interest, Readiness};
 use riata_engine::error::Error;
 use riata_engine::net::{self, PipeKind};
@@ -23,9 +22,9 @@ use crate::imports::imports;
 use crate::transport::endpoint::{Core, Endpoint, log};
 use crate::transport::flow;
 use crate::transport::memory::Chunk;
+use crate::transport::shared_surface::{pipe_surface, sending_surface};
 use crate::transport::socket::borrow;
 use crate::transport::surface::{bytes_of, limit};
-use crate::unwritten::is_unwritten;
 
 /// Chunks that are written in one call: 1 KiB of slices on the stack. More take another call.
 const SLICES: usize = 64;
@@ -334,60 +333,9 @@ impl WritePipeTransport {
         Self::write_eof(slf)
     }
 
-    /// Close the transport at once: what the kernel has not taken is lost.
-    fn abort(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::abandon(slf, None)
-    }
-
-    /// Return True if the transport is closing or closed.
-    #[pyo3(name = "is_closing")]
-    fn is_closing_py(&self, py: Python<'_>) -> bool {
-        self.is_closing(py)
-    }
-
-    /// Set the high- and low-water limits for write flow control, in bytes; high >= low >= 0.
-    #[pyo3(signature = (high = None, low = None))]
-    fn set_write_buffer_limits(
-        slf: &Bound<'_, Self>,
-        high: Option<&Bound<'_, PyAny>>,
-        low: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        let (high, low) = (high.map(limit).transpose()?, low.map(limit).transpose()?);
-        slf.get()
-            .state
-            .with(slf.py(), |state| state.watermarks.set(high, low))
-            .map_err(|error| PyValueError::new_err(error.to_string()))?;
-        Self::pause_if_full(slf)
-    }
-
-    /// Return the (low, high) watermarks, in bytes.
-    fn get_write_buffer_limits(&self, py: Python<'_>) -> (i64, i64) {
-        self.state.with(py, |state| state.watermarks.limits())
-    }
-
     /// Return how many bytes wait to be written.
     fn get_write_buffer_size(&self, py: Python<'_>) -> usize {
         self.buffered(py)
-    }
-
-    /// Get optional transport information: "pipe".
-    #[pyo3(signature = (name, default = None))]
-    fn get_extra_info<'py>(
-        &self,
-        name: &Bound<'py, PyAny>,
-        default: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.extra_info(name, default)
-    }
-
-    /// Return the current protocol.
-    fn get_protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.protocol(py).map(Bound::unbind)
-    }
-
-    /// Set a new protocol.
-    fn set_protocol(&self, protocol: &Bound<'_, PyAny>) {
-        self.replace_protocol(protocol);
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
@@ -396,81 +344,10 @@ impl WritePipeTransport {
     }
 
     #[getter]
-    fn _extra(&self, py: Python<'_>) -> Option<Py<PyDict>> {
-        self.core(py, |core| {
-            core.extra.as_ref().map(|extra| extra.clone_ref(py))
-        })
-    }
-
-    #[getter]
-    fn _loop(&self, py: Python<'_>) -> Option<Py<EventLoop>> {
-        self.event_loop(py).map(Bound::unbind)
-    }
-
-    #[getter]
-    fn _pipe(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.core(py, |core| {
-            core.owner.as_ref().map(|pipe| pipe.clone_ref(py))
-        })
-    }
-
-    /// None disowns the pipe: it is closed elsewhere.
-    #[setter(_pipe)]
-    fn set_pipe(&self, py: Python<'_>, pipe: Option<Py<PyAny>>) {
-        let before = self.core(py, |core| std::mem::replace(&mut core.owner, pipe));
-        drop(before);
-    }
-
-    #[getter]
-    fn _fileno(&self, py: Python<'_>) -> i32 {
-        self.core(py, |core| core.fd)
-    }
-
-    #[getter]
-    fn _protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.protocol(py).map(Bound::unbind)
-    }
-
-    #[getter]
-    fn _closing(&self, py: Python<'_>) -> bool {
-        self.is_closing(py)
-    }
-
-    #[getter]
     fn _conn_lost(&self, py: Python<'_>) -> u32 {
         self.state.with(py, |state| state.lost_count)
     }
-
-    #[getter]
-    fn _protocol_paused(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.watermarks.is_paused())
-    }
-
-    /// Start waiting for the readers to go: connection_made was called.
-    fn _start(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::start(slf)
-    }
-
-    /// Draw the consequences of what a poll reported, as epoll's event bits.
-    fn _ready(slf: &Bound<'_, Self>, events: u32) -> PyResult<()> {
-        Self::respond(slf, Readiness::from_bits(events))
-    }
-
-    /// Call connection_lost(exc), and close the pipe.
-    #[pyo3(signature = (exc))]
-    fn _call_connection_lost(slf: &Bound<'_, Self>, exc: Option<Bound<'_, PyAny>>) -> PyResult<()> {
-        Self::lost(slf, exc)
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if is_unwritten(self) {
-            return Ok(());
-        }
-        // SAFETY: B3: called by the collector.
-        unsafe { self.state.traverse() }.core.traverse(&visit)
-    }
-
-    fn __clear__(&self) {
-        Python::attach(|py| self.clear(py));
-    }
 }
+
+pipe_surface!(WritePipeTransport);
+sending_surface!(WritePipeTransport);

@@ -29,6 +29,36 @@
 //! `except CancelledError` is [`catch_cancel`]. A task that the cancelled one was awaiting is
 //! cancelled with it, as in asyncio; a [`Task`] that is merely dropped goes on by itself.
 //!
+//! # What asyncio calls it
+//!
+//! | asyncio | here |
+//! | --- | --- |
+//! | `run`, `Runner`, `new_event_loop` | [`run`], [`Runtime`] with its [options](Builder) |
+//! | `create_task`, `Task`, `current_task`, `all_tasks` | [`spawn`], [`Task`], [`TaskRef`], [`current_task`], [`all_tasks`] |
+//! | `Future` | [`Future`] |
+//! | `sleep(seconds)`, `sleep(0)` | [`sleep`], [`sleep_until`], [`yield_now`] |
+//! | `timeout`, `timeout_at`, `wait_for` | [`timeout`], [`timeout_at`] |
+//! | `gather`, and with `return_exceptions` | [`try_gather`], and [`gather`] |
+//! | `wait`, `as_completed`, `shield`, `TaskGroup` | [`wait`], [`as_completed`], [`shield`], [`task_group`] |
+//! | `loop.call_soon`, `call_later`, `call_at`, `time` | [`call_soon`], [`call_later`], [`call_at`], [`time`] |
+//! | `call_soon_threadsafe`, `run_coroutine_threadsafe` | [`Handle::call_soon_threadsafe`], [`Handle::spawn`] |
+//! | `run_in_executor`, `to_thread` | [`run_in_executor`] |
+//! | `Lock`, `Event`, `Condition`, `Semaphore`, `Barrier`, queues | the same |
+//! | `open_connection`, `start_server`, and for Unix | [`net::TcpStream`], [`net::TcpListener`], [`net::UnixStream`], [`net::UnixListener`] |
+//! | `create_datagram_endpoint`, `getaddrinfo` | [`net::UdpSocket`], [`net::UnixDatagram`], [`net::lookup_host`] |
+//! | `add_reader`, `add_writer` | [`Source`] |
+//! | `add_signal_handler` | [`signal::signal`] |
+//! | `create_subprocess_exec`, `create_subprocess_shell` | [`process::Command`] |
+//! | `set_exception_handler` | [`set_exception_handler`] |
+//! | `except CancelledError`, `raise`, `uncancel` | [`catch_cancel`], [`Cancelled::raise`], [`Task::uncancel`] |
+//!
+//! # Features
+//!
+//! None is on by itself.
+//!
+//! * `hyper`: hyper's client and server run on streams and timers of this crate.
+//! * `green`: greenlets, functions with stacks of their own, as gevent has them.
+//!
 //! # Who runs the futures
 //!
 //! Everything here reaches "the loop of this thread" through one trait, [`host::Host`].
@@ -87,3 +117,8 @@ pub use sync::{
 pub use task::{CatchCancel, Raise, Task, TaskRef, all_tasks, catch_cancel, current_task, spawn};
 pub use threads::{Executed, RemoteTask, run_in_executor};
 pub use time::{Time, time};
+
+/// The program at the top of the README runs as written there.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -21,6 +21,9 @@
 //! borrowed. Only dropping a whole container drops what is still inside; an owner that
 //! cares empties it first (`take_all`).
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("riata runs on Linux only, so far");
+
 pub mod child;
 pub mod clock;
 pub mod driver;

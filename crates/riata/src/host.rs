@@ -45,21 +45,82 @@ use crate::task::Key;
 /// ```
 pub trait Host {
     /// What the loop's clock shows.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+    /// # fn main() {
+    /// # let host = Foreign::new();
+    /// # let guests = Guests::new(host.clone());
+    /// let before = host.now();
+    /// assert!(host.now() >= before);
+    /// # }
+    /// ```
     fn now(&self) -> Nanos;
 
     /// Queues `job` behind everything that is ready.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+    /// # fn main() {
+    /// # let host = Foreign::new();
+    /// # let guests = Guests::new(host.clone());
+    /// guests.spawn(async {}).detach();
+    /// let Some(Work::Job(job)) = host.next() else { panic!("spawning schedules a step") };
+    /// host.schedule(job);
+    /// assert!(host.next().is_some());
+    /// # }
+    /// ```
     fn schedule(&self, job: Job);
 
     /// Sees to it that `job` is run once the clock shows `deadline`.
     ///
     /// If the job [is a wake](Job::is_wake) it may be run as soon as it is due, without being
     /// queued: all it does is to schedule another.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+    /// # fn main() {
+    /// # let host = Foreign::new();
+    /// # let guests = Guests::new(host.clone());
+    /// guests.spawn(async {}).detach();
+    /// let Some(Work::Job(job)) = host.next() else { panic!("spawning schedules a step") };
+    /// host.start_timer(host.now(), job);
+    /// host.turn(&guests); // it is due
+    /// assert!(guests.is_empty());
+    /// # }
+    /// ```
     fn start_timer(&self, deadline: Nanos, job: Job) -> TimerKey;
 
     /// Whether a timer has neither come due nor been cancelled.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+    /// # fn main() {
+    /// # let host = Foreign::new();
+    /// # let guests = Guests::new(host.clone());
+    /// guests.spawn(async {}).detach();
+    /// let Some(Work::Job(job)) = host.next() else { panic!("spawning schedules a step") };
+    /// let timer = host.start_timer(host.now(), job);
+    /// assert!(host.is_pending(timer));
+    /// host.turn(&guests);
+    /// assert!(!host.is_pending(timer));
+    /// # }
+    /// ```
     fn is_pending(&self, timer: TimerKey) -> bool;
 
     /// Ends a timer and returns its job; `None` if it is not pending.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+    /// # fn main() {
+    /// # let host = Foreign::new();
+    /// # let guests = Guests::new(host.clone());
+    /// guests.spawn(async {}).detach();
+    /// let Some(Work::Job(job)) = host.next() else { panic!("spawning schedules a step") };
+    /// let timer = host.start_timer(host.now(), job);
+    /// assert!(host.cancel_timer(timer).is_some() && host.cancel_timer(timer).is_none());
+    /// # }
+    /// ```
     fn cancel_timer(&self, timer: TimerKey) -> Option<Job>;
 
     /// Begins to watch a descriptor: level-triggered, unless `interest` has
@@ -68,6 +129,18 @@ pub trait Host {
     /// # Errors
     ///
     /// As [`Registry::add`](riata_engine::driver::Registry::add).
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+    /// # fn main() {
+    /// # let host = Foreign::new();
+    /// # let guests = Guests::new(host.clone());
+    /// let (near, _far) = std::os::unix::net::UnixStream::pair().unwrap();
+    /// near.set_nonblocking(true).unwrap();
+    /// // What a source asks its loop for.
+    /// guests.enter(|| riata::Source::new(near)).unwrap();
+    /// # }
+    /// ```
     fn watch(&self, fd: RawFd, interest: Interest, watcher: Watcher) -> Result<WatchKey, Error>;
 
     /// Changes what a watcher wants to know.
@@ -75,16 +148,60 @@ pub trait Host {
     /// # Errors
     ///
     /// As [`Registry::set_interest`](riata_engine::driver::Registry::set_interest).
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+    /// # fn main() {
+    /// # let host = Foreign::new();
+    /// # let guests = Guests::new(host.clone());
+    /// let (near, _far) = std::os::unix::net::UnixStream::pair().unwrap();
+    /// near.set_nonblocking(true).unwrap();
+    /// // Nothing is asked of the kernel before somebody waits.
+    /// let task = guests.spawn(async { riata::Source::new(near)?.writable().await });
+    /// host.run_until(&guests, || task.is_done());
+    /// # }
+    /// ```
     fn set_interest(&self, key: WatchKey, interest: Interest) -> Result<(), Error>;
 
     /// Ends a watcher and returns it; `None` for a stale key.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+    /// # fn main() {
+    /// # let host = Foreign::new();
+    /// # let guests = Guests::new(host.clone());
+    /// let (near, _far) = std::os::unix::net::UnixStream::pair().unwrap();
+    /// near.set_nonblocking(true).unwrap();
+    /// let source = guests.enter(|| riata::Source::new(near)).unwrap();
+    /// guests.enter(|| drop(source)); // before its descriptor is closed
+    /// # }
+    /// ```
     fn unwatch(&self, key: WatchKey) -> Option<Watcher>;
 
     /// Says that something outside the loop (a thread) has begun to work for it, so that a
     /// loop whose clock is its own must not let time jump; `false`: that it has ended.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+    /// # fn main() {
+    /// # let host = Foreign::new();
+    /// # let guests = Guests::new(host.clone());
+    /// let task = guests.spawn(async { riata::run_in_executor(|| 7).await });
+    /// host.run_until(&guests, || task.is_done()); // `true` before, `false` after
+    /// # }
+    /// ```
     fn set_busy_elsewhere(&self, busy: bool);
 
     /// The way in from other threads.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+    /// # fn main() {
+    /// # let host = Foreign::new();
+    /// # let guests = Guests::new(host.clone());
+    /// let remote: Arc<dyn RemoteHost> = host.remote();
+    /// # }
+    /// ```
     fn remote(&self) -> Arc<dyn RemoteHost>;
 }
 
@@ -101,6 +218,19 @@ pub trait RemoteHost: Send + Sync {
     /// Brings `parcel` to the loop's thread, to be opened by [`Guests::open`] there, and ends
     /// the loop's sleep. Order is kept for each sending thread; a parcel that
     /// [merges](Parcel::merges_as) with one that waits may be dropped.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_host/foreign.rs"));
+    /// # fn main() {
+    /// # let host = Foreign::new();
+    /// # let guests = Guests::new(host.clone());
+    /// guests.handle().call_soon_threadsafe(|| println!("here")).unwrap();
+    /// for parcel in host.parcels() {
+    ///     host.remote().send(parcel); // and again
+    /// }
+    /// assert_eq!(host.parcels().len(), 1);
+    /// # }
+    /// ```
     fn send(&self, parcel: Parcel);
 }
 

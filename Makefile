@@ -105,6 +105,16 @@ types: build $(VENV)/types ## what mypy --strict and pyright say of typical prog
 	$(BIN)/mypy tests/types
 	$(BIN)/pyright --pythonpath $(BIN)/python --project tests/types
 
+.PHONY: recipes
+recipes: build $(VENV)/recipes ## the recipes of docs/frameworks, run as they stand; needs package registries once
+	$(VENV)/recipes/bin/python -m pip install --quiet --no-index --no-deps --force-reinstall $(VENV)/wheel/*.whl
+	$(VENV)/recipes/bin/python -m pytest --override-ini filterwarnings=default tests/recipes $(ARGS)
+
+.PHONY: docs
+docs: environment $(VENV)/docs ## the documentation, into target/docs/index.html; needs Python 3.12 or later
+	$(VENV)/docs/bin/sphinx-build --quiet --fail-on-warning --keep-going -b html docs $(CARGO_TARGET_DIR)/docs
+	@echo "$(CARGO_TARGET_DIR)/docs/index.html"
+
 .PHONY: conformance
 conformance: ## CPython's own asyncio tests on riata, under Python 3.11, 3.12 and 3.13
 	@status=0; for version in 3.11 3.12 3.13; do \
@@ -158,6 +168,17 @@ $(VENV)/ready: requirements-dev.txt
 $(VENV)/bench: requirements-bench.txt $(VENV)/ready
 	$(BIN)/python -m pip install --quiet -r requirements-bench.txt
 	@touch $@
+
+# Apart from the rest: what builds pages has nothing to do with what runs.
+$(VENV)/docs: requirements-docs.txt
+	rm -rf $@
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --quiet -r requirements-docs.txt || { rm -rf $@; false; }
+
+$(VENV)/recipes: requirements-recipes.txt
+	rm -rf $@
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --quiet -r requirements-recipes.txt || { rm -rf $@; false; }
 
 $(VENV)/types: requirements-types.txt $(VENV)/ready
 	$(BIN)/python -m pip install --quiet -r requirements-types.txt

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-PAGES = sorted((Path(__file__).parents[2] / "docs").glob("*.md"))
+import riata
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = sorted([DOCS.parent / "README.zh-CN.md", *DOCS.glob("*.md"), *DOCS.glob("zh/*.md")])
 EXAMPLE = re.compile(r"^```python\n(?P<program>.*?)^```\n\n```text\n(?P<output>.*?)^```\n", re.DOTALL | re.MULTILINE)
 
 
@@ -26,6 +29,12 @@ def test_an_example(program: str, output: str) -> None:
         [sys.executable, "-X", "dev", "-W", "error", "-c", program], capture_output=True, text=True, timeout=60
     )
     assert (run.stdout, run.stderr) == (output, "")
+
+
+def test_every_public_name_is_in_an_example() -> None:
+    programs = "".join(program for program, _ in examples())
+    names = set(riata.__all__) - {"EventLoopPolicy"}  # not on every Python
+    assert not {name for name in names if f"riata.{name}" not in programs}
 
 
 def test_the_examples_are_typed(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ _LIBRARIES: Final[dict[str, tuple[Grade, str]]] = {
         "its command forks; in a program: riata.run(hypercorn.asyncio.serve(app, config))",
     ),
     "sanic": (Grade.HINT, "takes uvloop if it is installed: app.config.USE_UVLOOP = False, under riata run"),
-    "pytest-asyncio": (Grade.HINT, "makes a loop for each test: override its fixture event_loop_policy"),
+    "pytest-asyncio": (Grade.HINT, "makes a loop for each test: define its hook pytest_asyncio_loop_factories"),
     "twisted": (Grade.HINT, "has a reactor of its own: install twisted.internet.asyncioreactor, under riata run"),
     "trio": (Grade.HINT, "has a loop of its own; anyio programs run on riata with backend='asyncio'"),
     "gevent": (Grade.HINT, "its hub takes riata's loop: riata run, or GEVENT_LOOP=riata.gevent.Loop"),

@@ -247,6 +247,32 @@ def test_loops_in_other_threads_and_loops_that_run_already() -> None:
     )
 
 
+def test_a_guest_of_a_gevent_hub_holds_nobody_while_it_waits() -> None:
+    pytest.importorskip("gevent")
+    run(
+        """
+        import riata.gevent
+        riata.gevent.install()
+        import gevent
+
+        async def freeze():
+            gevent.sleep(0.3)  # the hub goes on
+            await asyncio.sleep(0.3)
+
+        async def blocks():
+            told.wait()
+
+        riata.watchdog.start(0.1, report)
+        gevent.spawn(riata.run, parent()).get()
+        assert not reports, str(reports[0])
+        gevent.spawn(riata.run, blocks()).get()
+        riata.watchdog.stop()
+        assert [freeze.stack[-1].name for freeze in reports] == ["wait"], str(reports[0])
+        assert any(frame.name == "blocks" for frame in reports[0].stack)
+        """
+    )
+
+
 def test_starting_and_stopping() -> None:
     run(
         """

@@ -52,7 +52,10 @@ pub fn set_host(py: Python<'_>, host: Py<PyAny>) {
 /// What ends the run: SystemExit, KeyboardInterrupt, and what kills the greenlet.
 pub fn run_as_guest(slf: &Bound<'_, EventLoop>) -> PyResult<bool> {
     match HOST.get(slf.py()) {
-        Some(host) => host.bind(slf.py()).call1((slf,))?.is_truthy(),
+        Some(host) => {
+            slf.get().pulse.rest(); // the hub gives it turns
+            host.bind(slf.py()).call1((slf,))?.is_truthy()
+        }
         None => Ok(false),
     }
 }
@@ -81,6 +84,7 @@ pub fn leave_world(py: Python<'_>) -> PyResult<Option<World>> {
         stepping = this.stepping.replace(py, false);
         this.entered.set(py, None);
         this.token.with(py, |token| *token += 1);
+        this.pulse.rest(); // what waits in gevent holds nobody
     }
     interop::set_running_loop(py, None)?;
     let hooks = imports.get_asyncgen_hooks.bind(py).call0()?;
@@ -114,6 +118,7 @@ impl World {
             this.stepping.set(py, self.stepping);
             let entered = task.map(|task| task.as_ptr().addr());
             this.entered.set(py, entered);
+            this.pulse.beat();
         }
         if let Some(hooks) = self.hooks.take(py) {
             imports(py)?.set_asyncgen_hooks.bind(py).call1(hooks)?;
@@ -147,6 +152,7 @@ impl EventLoop {
         interop::set_running_loop(py, Some(slf.as_any()))?;
         let outcome = Self::guest_work(slf, &kernel);
         let outcome = outcome.and(Self::leave_task(slf));
+        this.pulse.rest();
         outcome.and(interop::set_running_loop(py, None))
     }
 }

@@ -56,6 +56,7 @@ from riata._sync import (
     QueueShutDown,
     Semaphore,
 )
+from riata._unblock import unblock
 
 from riata._install import install, uninstall  # isort: skip (they look at what is above)
 
@@ -102,6 +103,7 @@ __all__ = [
     "start_unix_server",
     "timeout",
     "timeout_at",
+    "unblock",
     "uninstall",
     "wait",
     "wait_for",

@@ -23,6 +23,8 @@ def prepare(options: str) -> None:
 
             riata.install(primitives="no_primitives" not in asked)
             _gevent.choose_when_imported()
+            if "unblock" in asked:
+                riata.unblock()
         case "uvloop":
             _install_uvloop()
         case _:

@@ -61,6 +61,11 @@ class Program(click.Command):
     metavar="SECONDS",
     help="Report on stderr what holds the loop for longer, while it does: stack, task, and where that was made.",
 )
+@click.option(
+    "--unblock",
+    is_flag=True,
+    help="Have blocking calls in coroutines (requests.get, time.sleep) suspend their task alone: riata[gevent].",
+)
 @click.option("--reload", is_flag=True, help="Start again when a Python file below this folder changes.")
 @click.option(
     "--profile",

@@ -13,16 +13,19 @@ from collections.abc import Callable
 from typing import Any
 
 from gevent import hub as _hub
-from gevent._hub_local import get_hub_if_exists
+from gevent import monkey
+from gevent._hub_local import get_hub, get_hub_if_exists
 from gevent._hub_primitives import WaitOperationsGreenlet
 from gevent._waiter import Waiter
 from greenlet import getcurrent, greenlet
 
 from riata import _native
+from riata.gevent._threads import RealThreads
 
 _enter_hub: Callable[[Any], Any] = WaitOperationsGreenlet.switch
 _switch: Callable[..., Any] = greenlet.switch
 _over = object()
+_makes_hubs = False
 
 
 def keep_worlds() -> None:
@@ -42,9 +45,15 @@ def switch(self: Any) -> Any:
         world.enter()
 
 
+def make_hubs(value: bool) -> None:
+    """Whether a loop that runs in a thread without a hub is given one."""
+    global _makes_hubs
+    _makes_hubs = value
+
+
 def host(loop: _native.EventLoop) -> bool:
     """Run `loop` as the guest of this thread's hub until it is stopped; False if there is no hub of riata's."""
-    hub = get_hub_if_exists()
+    hub = get_hub() if _makes_hubs else get_hub_if_exists()
     if hub is None or not isinstance(hub.loop, _native.GreenLoop) or getcurrent() is hub:
         return False
     keep_worlds()
@@ -69,6 +78,8 @@ class Guest:
             BaseException: what a callback raised that ends a loop, or what this greenlet is killed with.
         """
         self._waiter = Waiter(self._hub)
+        if self._loop._default_executor is None and monkey.is_module_patched("threading"):
+            self._loop._default_executor = RealThreads(self._hub)
         self._hub.loop._add_guest(self._loop, self.turn)
         try:
             self._waiter.get()

@@ -105,6 +105,10 @@ types: build $(VENV)/types ## what mypy --strict and pyright say of typical prog
 	$(BIN)/mypy tests/types
 	$(BIN)/pyright --pythonpath $(BIN)/python --project tests/types
 
+.PHONY: wheels
+wheels: environment ## the source distribution and a manylinux wheel for each Python that is there, each tried; VERSIONS="3.13"
+	.ci/wheels $(BIN)/maturin $(CARGO_TARGET_DIR)/wheels $(or $(VERSIONS),3.11 3.12 3.13 3.14 3.15)
+
 .PHONY: recipes
 recipes: build $(VENV)/recipes ## the recipes of docs/frameworks, run as they stand; needs package registries once
 	$(VENV)/recipes/bin/python -m pip install --quiet --no-index --no-deps --force-reinstall $(VENV)/wheel/*.whl

@@ -333,3 +333,23 @@ def test_children_are_plain_python(place: Place) -> None:
         "script.py", f"import subprocess, sys\nsubprocess.run([sys.executable, '-W', 'ignore', '-c', {child!r}])"
     )
     assert "asyncio" in place.same("script.py").stdout
+
+
+def test_output_into_a_closed_pipe(place: Place) -> None:
+    program = "print('x' * 1000000)"
+    ended = []
+    for command in (PYTHON, RIATA):
+        reading, writing = os.pipe()
+        os.close(reading)
+        process = subprocess.run(
+            [*command, "-c", program],
+            env=place.environment,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        os.close(writing)
+        ended.append((process.returncode, process.stderr))
+    assert ended[0] == ended[1]
+    assert "BrokenPipeError" in ended[0][1]

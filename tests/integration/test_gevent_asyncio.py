@@ -602,3 +602,34 @@ def test_a_hub_in_another_thread() -> None:
         assert results == [list(range(5))] * 6
         """
     )
+
+
+@pytest.mark.parametrize("patch", [False, True], ids=["plain", "patched"])
+def test_greenlets_that_coroutines_drive(patch: bool) -> None:
+    """SQLAlchemy's give what they await to the greenlet that began them; another one may drive them later."""
+    passes(
+        """
+        import os, tempfile
+        from sqlalchemy import text
+        from sqlalchemy.ext.asyncio import create_async_engine
+        async def one(engine, number):
+            async with engine.connect() as connection:
+                query = text("select :number"), {"number": number}
+                assert (await connection.execute(*query)).scalar_one() == number
+                gevent.sleep(0.001)
+                def inside(connection):
+                    gevent.sleep(0.001)
+                    assert here()[1] is not None
+                    return connection.execute(*query).scalar_one()
+                return await connection.run_sync(inside)
+        async def main(path):
+            engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+            assert await asyncio.gather(*[one(engine, number) for number in range(30)]) == list(range(30))
+            await engine.dispose()
+        with tempfile.TemporaryDirectory() as folder:
+            asyncio.run(main(f"{folder}/a"))
+            greenlets = [gevent.spawn(asyncio.run, main(f"{folder}/{number}")) for number in range(3)]
+            gevent.joinall(greenlets, raise_error=True)
+        """,
+        patch=patch,
+    )

@@ -20,7 +20,7 @@ from zope.interface import classImplements, implementer
 from riata import _native
 from riata._native import EVENTS
 from riata._native import __version__ as _version
-from riata.gevent import _processes
+from riata.gevent import _driven, _processes
 
 __all__ = [
     "ASYNC",
@@ -334,5 +334,6 @@ class Loop(_native.GreenLoop):
 classImplements(_native.callback, ICallback)
 _native._set_host(_host)
 _processes.cooperate()
+_driven.follow_drivers()
 
 loop = Loop

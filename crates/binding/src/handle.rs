@@ -24,6 +24,8 @@ struct Debug {
     source_traceback: Option<Py<PyAny>>,
     /// How the handle looked before it was cancelled.
     repr: Option<Py<PyAny>>,
+    /// Set while that is asked for, when there is a callback still.
+    cancelling: bool,
 }
 
 impl Debug {
@@ -32,6 +34,7 @@ impl Debug {
         Ok(Box::new(Self {
             source_traceback: extract_stack(py)?,
             repr: None,
+            cancelling: false,
         }))
     }
 }
@@ -43,7 +46,6 @@ pub struct Handle {
     /// None once cancelled.
     call: GilCell<Option<(Py<PyAny>, Py<PyTuple>)>>,
     context: GilCell<Option<Py<PyAny>>>,
-    cancelled: GilCell<bool>,
     debug: GilCell<Option<Box<Debug>>>,
 }
 
@@ -69,7 +71,6 @@ impl Handle {
             event_loop,
             call: GilCell::new(Some((callback.unbind(), args.unbind()))),
             context: GilCell::new(Some(context)),
-            cancelled: GilCell::new(false),
             debug: GilCell::new(debug),
         })
     }
@@ -77,7 +78,10 @@ impl Handle {
     /// Whether `cancel` was called.
     #[inline]
     pub fn is_cancelled(&self, py: Python<'_>) -> bool {
-        self.cancelled.get(py)
+        self.call.with(py, |call| call.is_none())
+            || self.debug.with(py, |debug| {
+                debug.as_ref().is_some_and(|debug| debug.cancelling)
+            })
     }
 
     fn call<'py>(&self, py: Python<'py>) -> Option<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
@@ -162,10 +166,13 @@ impl Handle {
     fn cancel_call(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        if this.cancelled.replace(py, true) {
+        if this.is_cancelled(py) {
             return Ok(());
         }
         if this.event_loop.debug(py)? {
+            this.debug.with(py, |debug| {
+                debug.get_or_insert_default().cancelling = true;
+            });
             let repr = slf.repr()?.into_any().unbind();
             let old = this
                 .debug
@@ -340,7 +347,7 @@ impl Handle {
 }
 
 /// A handle with a time: `call_later` and `call_at` return it, and its `cancel` takes it out of the timers.
-#[pyclass(frozen, extends = Handle, subclass, weakref, name = "TimerHandle", module = "riata")]
+#[pyclass(frozen, extends = Handle, subclass, name = "TimerHandle", module = "riata")]
 pub struct TimerHandle {
     /// Seconds on the loop's clock, as the program gave them.
     when: f64,

@@ -20,7 +20,9 @@ use crate::future::{Future, State};
 /// What happens when the time has come.
 pub enum Alarm {
     /// A future gets a result, unless it was cancelled: `asyncio.futures._set_result_unless_cancelled`.
-    Resolve(Py<PyAny>, Option<Py<PyAny>>),
+    Resolve(Py<PyAny>),
+    /// The same with a result other than None; boxed, since it is rare and would make every timer larger.
+    ResolveWith(Box<(Py<PyAny>, Py<PyAny>)>),
     /// A future gets None, unless it is done: `asyncio.tasks._release_waiter`.
     Release(Py<PyAny>),
     /// A timeout cancels its task.
@@ -39,22 +41,8 @@ impl Alarm {
             Self::Release(waiter) => wait::release(waiter.bind(py)),
             Self::Timeout(timeout) => Timeout::expire(timeout.bind(py)),
             Self::Completed(iterator) => AsCompleted::time_out(iterator.bind(py)),
-            Self::Resolve(future, result) => {
-                let result = match result {
-                    Some(result) => result.clone_ref(py),
-                    None => py.None(),
-                };
-                let future = future.bind(py);
-                match future.cast_exact::<Future>() {
-                    Ok(native) if native.get().state(py) == State::Cancelled => Ok(()),
-                    Ok(native) => Future::finish(native, result),
-                    Err(_) => crate::imports::imports(py)?
-                        .set_result_unless_cancelled
-                        .bind(py)
-                        .call1((future, result))
-                        .map(drop),
-                }
-            }
+            Self::Resolve(future) => resolve(future.bind(py), py.None()),
+            Self::ResolveWith(both) => resolve(both.0.bind(py), both.1.clone_ref(py)),
         }
     }
 
@@ -64,17 +52,18 @@ impl Alarm {
             Self::Release(waiter) => Self::Release(waiter.clone_ref(py)),
             Self::Timeout(timeout) => Self::Timeout(timeout.clone_ref(py)),
             Self::Completed(iterator) => Self::Completed(iterator.clone_ref(py)),
-            Self::Resolve(future, result) => Self::Resolve(
-                future.clone_ref(py),
-                result.as_ref().map(|result| result.clone_ref(py)),
-            ),
+            Self::Resolve(future) => Self::Resolve(future.clone_ref(py)),
+            Self::ResolveWith(both) => {
+                let (future, result) = &**both;
+                Self::ResolveWith(Box::new((future.clone_ref(py), result.clone_ref(py))))
+            }
         }
     }
 
     /// What asyncio's callback is called.
     fn qualname(&self) -> &'static str {
         match self {
-            Self::Resolve(..) => "_set_result_unless_cancelled",
+            Self::Resolve(_) | Self::ResolveWith(_) => "_set_result_unless_cancelled",
             Self::Release(_) => "_release_waiter",
             Self::Timeout(_) => "Timeout._on_timeout",
             Self::Completed(_) => "_AsCompletedIterator._handle_timeout",
@@ -84,14 +73,29 @@ impl Alarm {
     /// Shows the collector what is inside.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
-            Self::Resolve(future, result) => {
-                visit.call(future)?;
-                visit.call(result)
+            Self::Resolve(future) => visit.call(future),
+            Self::ResolveWith(both) => {
+                visit.call(&both.0)?;
+                visit.call(&both.1)
             }
             Self::Release(waiter) => visit.call(waiter),
             Self::Timeout(timeout) => visit.call(timeout),
             Self::Completed(iterator) => visit.call(iterator),
         }
+    }
+}
+
+/// Gives `future` its result, unless it was cancelled.
+fn resolve(future: &Bound<'_, PyAny>, result: Py<PyAny>) -> PyResult<()> {
+    let py = future.py();
+    match future.cast_exact::<Future>() {
+        Ok(native) if native.get().state(py) == State::Cancelled => Ok(()),
+        Ok(native) => Future::finish(native, result),
+        Err(_) => crate::imports::imports(py)?
+            .set_result_unless_cancelled
+            .bind(py)
+            .call1((future, result))
+            .map(drop),
     }
 }
 

@@ -86,7 +86,11 @@ impl Sleep {
         }
         let event_loop = LoopRef::new(&running::running_loop(py)?);
         let future = event_loop.create_future(py)?;
-        let alarm = Alarm::Resolve(future.clone().unbind(), result);
+        let waiting = future.clone().unbind();
+        let alarm = match result {
+            None => Alarm::Resolve(waiting),
+            Some(result) => Alarm::ResolveWith(Box::new((waiting, result))),
+        };
         let set = Set::later(py, &event_loop, delay, alarm)?;
         let awaited = match Delegate::new(&future) {
             Ok(awaited) => awaited,

@@ -34,6 +34,13 @@ def test_every_command_has_help_with_examples(command: str) -> None:
     assert "\x1b" not in ended.stdout
 
 
+def test_every_option_of_run_is_on_its_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text(encoding="utf-8")
+    options = [name for option in main.commands["run"].params for name in option.opts if name.startswith("--")]
+    assert options
+    assert [name for name in options if f"`{name}" not in page] == []
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_nonsense_is_refused_without_a_traceback(command: str) -> None:
     ended = riata(command, "--no-such-option", "x")

@@ -80,6 +80,28 @@ print(results)
     assert lines == ["True", "-15", "-9", "finished", "[True, True, True]"]
 
 
+def test_a_child_keeps_its_number_until_its_end_is_told() -> None:
+    """Only the loop's thread reaps, so a signal can never reach whoever has the number next (CPython gh-127049)."""
+    lines = output(
+        "riata",
+        """
+async def main():
+    process = await asyncio.create_subprocess_exec("cat", stdin=-1)
+    process.kill()
+    for _ in range(200):  # whoever waits for it has every chance
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        os.sched_yield()
+    print(process.returncode)
+    process.kill()
+    print(await process.wait())
+
+run(main())
+""",
+        *QUIET,
+    )
+    assert lines == ["None", "-9"]
+
+
 def test_without_pidfds_one_thread_waits_for_all() -> None:
     # asyncio has a thread for each child there: riata alone.
     program = (

@@ -80,6 +80,8 @@ enum CurrentTask {
     Swap {
         swap: Py<PyAny>,
         set_running_loop: Py<PyAny>,
+        /// `_current_tasks`, where from 3.14 on only asyncio's Python tasks are.
+        python_tasks: Py<PyDict>,
     },
 }
 
@@ -95,20 +97,19 @@ pub fn version(py: Python<'_>) -> PyResult<&'static Version> {
         let tasks = py.import("asyncio.tasks")?;
         let tls = py.import("asyncio.sslproto")?.getattr("SSLProtocol")?;
         let info = py.version_info();
-        // 3.14 still has a dictionary of that name, for asyncio's pure Python tasks alone.
+        let entries = tasks
+            .getattr("_current_tasks")?
+            .cast_into::<PyDict>()?
+            .unbind();
         let current = if info >= (3, 14) {
             let c = py.import("_asyncio")?;
             CurrentTask::Swap {
                 swap: c.getattr("_swap_current_task")?.unbind(),
                 set_running_loop: c.getattr("_set_running_loop")?.unbind(),
+                python_tasks: entries,
             }
         } else {
-            CurrentTask::Dict(
-                tasks
-                    .getattr("_current_tasks")?
-                    .cast_into::<PyDict>()?
-                    .unbind(),
-            )
+            CurrentTask::Dict(entries)
         };
         Ok(Version {
             current,
@@ -266,7 +267,7 @@ pub fn set_running_loop(py: Python<'_>, event_loop: Option<&Bound<'_, PyAny>>) -
     set.call1((event_loop,)).map(drop)
 }
 
-/// The current task of `event_loop`.
+/// The current task of `event_loop`; also one of asyncio's Python tasks, which its C functions do not see from 3.14 on.
 ///
 /// # Errors
 /// What asyncio raises.
@@ -275,9 +276,12 @@ pub fn current_task<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Option<Boun
     let py = event_loop.py();
     match &version(py)?.current {
         CurrentTask::Dict(entries) => entries.bind(py).get_item(event_loop),
-        CurrentTask::Swap { .. } => {
+        CurrentTask::Swap { python_tasks, .. } => {
             let task = imports(py)?.current_task.bind(py).call1((event_loop,))?;
-            Ok((!task.is_none()).then_some(task))
+            match task.is_none() {
+                true => python_tasks.bind(py).get_item(event_loop),
+                false => Ok(Some(task)),
+            }
         }
     }
 }

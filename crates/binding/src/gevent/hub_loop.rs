@@ -76,6 +76,8 @@ pub struct GreenLoop {
     pub(super) forked: GilCell<bool>,
     pub(super) generation: GilCell<u64>,
     pub(super) wakeup: GilCell<Option<(Arc<Wakeup>, WatchKey)>>,
+    /// Python's wakeup descriptor is that pipe.
+    pub(super) armed: GilCell<bool>,
     pub(super) destroyed: GilCell<bool>,
 }
 
@@ -236,6 +238,7 @@ impl GreenLoop {
         }
         let children = self.children.take(py);
         let guests = self.guests.take(py);
+        self.disarm(py);
         let wakeup = self.wakeup.take(py);
         drop((
             pending,
@@ -288,6 +291,7 @@ impl GreenLoop {
             forked: GilCell::new(false),
             generation: GilCell::new(fork::generation()),
             wakeup: GilCell::default(),
+            armed: GilCell::new(false),
             destroyed: GilCell::new(false),
         })
     }

@@ -30,6 +30,9 @@ use crate::event_loop::work::Work;
 /// After how many callbacks the clock is looked at.
 const CALLBACKS_BETWEEN_LOOKS: u32 = 50;
 
+/// A wait that is shorter is not worth a sleep: to fall asleep and to wake takes as long.
+const SHORTEST_SLEEP: Nanos = Nanos(3_000);
+
 /// Whether there is anything left to run for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flow {
@@ -55,6 +58,9 @@ impl GreenLoop {
             this.broken.set(py, Break::None);
         }
         this.depth.with(py, |depth| *depth -= 1);
+        if this.depth.get(py) == 0 {
+            this.disarm(py);
+        }
         Ok(())
     }
 }
@@ -111,6 +117,7 @@ impl GreenLoop {
         }
         let core = this.core(py).get();
         core.own_kernel(py).map_err(os_error)?;
+        this.disarm(py); // it is the parent's
         if let Some((_, key)) = this.wakeup.take(py) {
             let entry = core
                 .change_watchers(py, |registry, poller| registry.remove(poller, key))
@@ -258,7 +265,7 @@ impl GreenLoop {
         }
         match least {
             None => Patience::Unlimited,
-            Some(Nanos(0)) => Patience::None,
+            Some(left) if left < SHORTEST_SLEEP => Patience::None,
             Some(left) => Patience::For(left.min(LONGEST_POLL)),
         }
     }
@@ -268,17 +275,9 @@ impl GreenLoop {
         let this = slf.get();
         let core = this.core(py);
         let mut patience = this.patience(py, nowait);
-        let armed = match patience {
-            Patience::None => None,
-            _ => this.arm(py),
-        };
-        if armed.is_some() {
-            // What came before the descriptor was armed.
-            let checked = py.check_signals();
-            if let Err(error) = checked {
-                if let Some(wakeup) = &armed {
-                    wakeup.disarm(py);
-                }
+        if patience != Patience::None && this.arm(py) {
+            // What came before the descriptor was there, or since Python's last look.
+            if let Err(error) = py.check_signals() {
                 return Self::handle(slf, None, error);
             }
             patience = this.patience(py, nowait);
@@ -301,9 +300,6 @@ impl GreenLoop {
         for sleeper in &sleepers {
             sleeper.remote.after_sleep();
         }
-        if let Some(wakeup) = &armed {
-            wakeup.disarm(py);
-        }
         if let Err(error) = polled {
             Self::handle_system_error(slf, error);
         }
@@ -313,20 +309,38 @@ impl GreenLoop {
         }
     }
 
-    /// Has signals end the poll; None outside of the main thread, or where the program has Python tell another descriptor.
-    fn arm(&self, py: Python<'_>) -> Option<Arc<Wakeup>> {
+    /// Has signals end polls, until the outermost `run` ends; false outside of the main thread, and where the program has
+    /// Python tell another descriptor.
+    fn arm(&self, py: Python<'_>) -> bool {
+        if self.armed.get(py) {
+            return true;
+        }
         if !is_first_thread() {
-            return None;
+            return false;
         }
         let known = self
             .wakeup
             .with(py, |known| known.as_ref().map(|(pipe, _)| Arc::clone(pipe)));
-        let wakeup = match known {
-            Some(wakeup) => wakeup,
-            // Without a pipe signals end a poll all the same, but for one that comes just before it.
-            None => self.make_wakeup(py)?,
+        // Without a pipe signals end a poll all the same, but for one that comes just before it.
+        let Some(wakeup) = known.or_else(|| self.make_wakeup(py)) else {
+            return false;
         };
-        wakeup.arm(py).then_some(wakeup)
+        let armed = wakeup.arm(py);
+        self.armed.set(py, armed);
+        armed
+    }
+
+    /// Takes the descriptor away from Python.
+    pub(super) fn disarm(&self, py: Python<'_>) {
+        if !self.armed.replace(py, false) {
+            return;
+        }
+        let wakeup = self
+            .wakeup
+            .with(py, |known| known.as_ref().map(|(pipe, _)| Arc::clone(pipe)));
+        if let Some(wakeup) = wakeup {
+            wakeup.disarm(py);
+        }
     }
 
     fn make_wakeup(&self, py: Python<'_>) -> Option<Arc<Wakeup>> {

@@ -1,7 +1,9 @@
 //! No signal is missed between Python's last look at its flags and the poll.
 //!
-//! Around a poll that may block Python's wakeup descriptor is the end of a pipe that the poll watches: a signal that came
-//! before the poll began ends it at once. A descriptor that the program has put there stays, and gets its signals.
+//! While a loop runs in the main thread Python's wakeup descriptor is the end of a pipe that the poll watches, as asyncio's
+//! loops have it: a signal that came before the poll began ends it at once. A descriptor that the program has put there
+//! stays, and gets its signals. (To put it there for each poll costs a tenth of a round trip through a pair of sockets:
+//! CPython asks the kernel what it is.)
 
 #![allow(unsafe_code)]
 
@@ -68,7 +70,10 @@ impl Wakeup {
     /// Makes it Python's wakeup descriptor, if there is none; whether it did.
     pub fn arm(&self, py: Python<'_>) -> bool {
         match set_wakeup_fd(py, self.writer.as_raw_fd()) {
-            Ok(before) if before == -1 || before == self.writer.as_raw_fd() => true,
+            Ok(before) if before == -1 || before == self.writer.as_raw_fd() => {
+                self.note(py, "add");
+                true
+            }
             Ok(before) => {
                 self.put_back(py, before);
                 false
@@ -79,10 +84,21 @@ impl Wakeup {
 
     /// Takes it away again, unless the program has put another in its place.
     pub fn disarm(&self, py: Python<'_>) {
+        self.note(py, "discard");
         match set_wakeup_fd(py, -1) {
             Ok(current) if current != self.writer.as_raw_fd() => self.put_back(py, current),
             _ => {}
         }
+    }
+
+    /// In a forked child those that are noted are taken away: its signals are not its parent's.
+    fn note(&self, py: Python<'_>, how: &str) {
+        let noted = py
+            .import("riata._loop")
+            .and_then(|module| module.getattr("_wakeup_fds"))
+            .and_then(|fds| fds.call_method1(how, (self.writer.as_raw_fd(),)));
+        // Without the note a child's signals wake its parent, for nothing.
+        drop(noted);
     }
 
     /// A descriptor that the program has closed meanwhile stays out.

@@ -144,10 +144,10 @@ soak: build ## everything a loop does at random, for two minutes: nothing lost, 
 	$(BIN)/python -m tests.soak $(ARGS)
 
 .PHONY: bench
-bench: build $(VENV)/bench ## how fast riata is beside asyncio and uvloop
-	cargo build --quiet --release --locked -p riata-engine --example echo_load
+bench: build $(VENV)/bench ## how fast riata is beside other loops, into docs/benchmarks; ARGS=--quick is short
+	cargo build --quiet --release --locked -p riata-engine --example echo_load --example udp_load --example echo_server
 	cargo build --quiet --release --locked --manifest-path benches/tls/Cargo.toml --target-dir $(CARGO_TARGET_DIR)/benches
-	$(BIN)/python -m benches --load $(CARGO_TARGET_DIR)/release/examples/echo_load \
+	$(BIN)/python -m benches --tools $(CARGO_TARGET_DIR)/release/examples \
 	    --tls-load $(CARGO_TARGET_DIR)/benches/release/tls_load $(ARGS)
 
 .PHONY: bench-rust

@@ -1,116 +1,112 @@
-"""The first reading: riata beside uvloop and asyncio, in one run, in turn, by CPU time.
+"""riata beside other loops, in one run, in turn, by CPU time, with the wall clock beside it.
 
 Each measurement is a process of its own. The loops take turns, so that a machine that gets slower slows all of them;
-what is compared is the median of the ratios, round by round, with their spread.
+what is compared is the median of the ratios, round by round, with their spread. Writes a page of Markdown and plots.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
+import resource
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from statistics import geometric_mean, median
-from types import ModuleType
 
 from rich.console import Console
-from rich.table import Table
 
-from benches import children, micro
-from benches.loops import NAMES, OURS
-
-ROOT = Path(__file__).parent.parent
-
-
-def alone(module: ModuleType, case: str, count: int) -> Callable[[str], float]:
-    """A measurement of a case of `module` in a process of its own, in CPU microseconds an operation."""
-
-    def measure(loop: str) -> float:
-        command = [sys.executable, "-m", module.__name__, loop, case, str(count)]
-        run = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-        return float(run.stdout) / count * 1e6
-
-    return measure
+from benches import children, growth, memory, micro, network, plot, programs, report
+from benches.loops import available
+from benches.measure import FailedError, Measure, alone
+from benches.report import Row
 
 
-def make_certificate(folder: Path) -> Path:
-    """A self-signed certificate with its key in `folder`, and the certificate alone, in DER, beside it."""
-    path = folder / "both.pem"
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", path]
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    leaf = ["-addext", "basicConstraints=critical,CA:FALSE"]
-    command = ["openssl", "req", "-x509", "-days", "2", *key, *names, *leaf, "-out", folder / "one.pem"]
-    subprocess.run(command, check=True, capture_output=True)
-    path.write_bytes(path.read_bytes() + (folder / "one.pem").read_bytes())
-    convert = ["openssl", "x509", "-in", path, "-outform", "der", "-out", path.with_suffix(".der")]
-    subprocess.run(convert, check=True, capture_output=True)
-    return path
+def plan(tools: network.Tools, count: int, *, quick: bool) -> list[tuple[Row, Measure]]:
+    """Every case, in the order of the page."""
+    found: list[tuple[Row, Measure]] = []
 
+    def add(group: str, name: str, measure: Measure, unit: str = "µs") -> None:
+        found.append((Row(group, name, unit), measure))
 
-def echo(
-    load: Path, connections: int, size: int, messages: int, certificate: Path | None = None
-) -> Callable[[str], float]:
-    """A measurement of the echo server's CPU microseconds a message; over TLS if there is a certificate."""
-    trusted = [] if certificate is None else [certificate.with_suffix(".der")]
-
-    def measure(loop: str) -> float:
-        command = [sys.executable, "-m", "benches.echo", loop]
-        if certificate is not None:
-            command += ["--tls", str(certificate)]
-        with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-            assert server.stdin is not None
-            assert server.stdout is not None
-            port = server.stdout.readline().strip()
-            arguments = [*trusted, f"127.0.0.1:{port}", str(connections), str(size), str(messages)]
-            subprocess.run([load, *arguments], check=True, capture_output=True)
-            server.stdin.close()
-            return float(server.stdout.readline()) / messages * 1e6
-
-    return measure
+    for name in micro.CASES:
+        group = "network" if name == "churn" else "small things"
+        add(group, micro.TITLES.get(name, name), alone("benches.micro", name, count))
+    for name, measure in network.cases(tools, count, quick=quick).items():
+        add("network", name, measure)
+    for name in ("spawn",) if quick else children.CASES:
+        add("children", children.TITLES[name], alone("benches.children", name, max(30, count // 1000)))
+    for name, measure in programs.cases(quick=quick).items():
+        add("programs", name, measure)
+    for name in growth.CASES:
+        for size in growth.SIZES:
+            measure = alone("benches.growth", name, max(count, 2 * size if not quick else size), size=size)
+            add("growth", f"{name}, {size:,}", measure)
+    for connections in growth.CONNECTIONS[: 2 if quick else 3]:
+        messages = max(count // 4, 2 * connections)
+        echo = network.echo(tools, "protocol", connections, 1024, messages)
+        add("growth", f"connections, {connections:,}", echo)
+    for name in memory.CASES:
+        things = 1000 if name == "idle_connection" and quick else memory.COUNTS[name]
+        add("memory", name.replace("_", " "), alone("benches.memory", name, things, scale=1), "bytes")
+    return found
 
 
 def main() -> None:
-    """Measure everything and print the table."""
+    """Measure everything and write the page."""
     parser = argparse.ArgumentParser(prog="python -m benches", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7, help="measurements of each loop; default: 7")
-    parser.add_argument("--count", type=int, default=200_000, help="operations of a measurement; default: 200000")
-    parser.add_argument("--only", default="", help="only cases whose name has this in it")
-    parser.add_argument("--load", type=Path, required=True, help="the program echo_load, which makes the load")
-    parser.add_argument("--tls-load", type=Path, required=True, help="the program tls_load, which does so over TLS")
+    parser.add_argument("--quick", action="store_true", help="one round of fewer cases, in less than two minutes")
+    parser.add_argument("--rounds", type=int, help="measurements of each loop; default: 5, or 1 with --quick")
+    parser.add_argument("--count", type=int, help="operations of a measurement; default: 100000, or 10000 with --quick")
+    parser.add_argument("--only", default="", help="only cases whose group or name has this in it; writes no page")
+    parser.add_argument("--loops", nargs="+", help="only these loops")
+    parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"), help="where the page goes")
+    parser.add_argument("--tools", type=Path, required=True, help="the folder of the compiled programs")
+    parser.add_argument("--tls-load", type=Path, required=True, help="the program tls_load, which loads over TLS")
     options = parser.parse_args()
+    rounds = options.rounds or (1 if options.quick else 5)
+    count = options.count or (10_000 if options.quick else 100_000)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
-    cases = {case: alone(micro, case, options.count) for case in micro.CASES}
-    cases |= {case: alone(children, case, max(50, options.count // 400)) for case in children.CASES}
-    for size in (1024, 10 * 1024, 100 * 1024):
-        messages = max(2000, options.count // (1 + size // 4096))
-        cases[f"echo, 64 x {size // 1024} KiB"] = echo(options.load, 64, size, messages)
-    folder = tempfile.TemporaryDirectory(prefix="riata-bench-")
-    certificate = make_certificate(Path(folder.name))
-    for size in (1024, 10 * 1024, 100 * 1024):
-        messages = max(2000, options.count // (1 + size // 4096))
-        cases[f"TLS echo, 64 x {size // 1024} KiB"] = echo(options.tls_load, 64, size, messages, certificate)
-
-    table = Table("CPU µs each", *NAMES, *(f"uvloop / {name}" for name in OURS))
-    means: dict[str, list[float]] = {name: [] for name in OURS}
-    for case, measure in cases.items():
-        if options.only not in case:
-            continue
-        rounds = [{loop: measure(loop) for loop in NAMES} for _ in range(options.rounds)]
-        cells = [f"{median(round[loop] for round in rounds):.3f}" for loop in NAMES]
-        for name in OURS:
-            ratios = sorted(round["uvloop"] / round[name] for round in rounds)
-            cells.append(f"{median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
-            if case in micro.CASES:
-                means[name].append(median(ratios))
-        table.add_row(case, *cells)
-    if all(means.values()):
-        table.add_row(
-            "geometric mean of the small things", *[""] * len(NAMES), *(f"{geometric_mean(means[n]):.2f}" for n in OURS)
+    loops = plot.order(options.loops or available())
+    console = Console(width=160)
+    with tempfile.TemporaryDirectory(prefix="riata-bench-") as folder:
+        tools = network.Tools(
+            echo_load=options.tools / "echo_load",
+            udp_load=options.tools / "udp_load",
+            tls_load=options.tls_load,
+            echo_server=options.tools / "echo_server",
+            certificate=network.make_certificate(Path(folder)),
         )
-    Console(width=130).print(table)
-    folder.cleanup()
+        rows: list[Row] = []
+        for row, measure in plan(tools, count, quick=options.quick):
+            if options.only not in f"{row.group}: {row.name}":
+                continue
+            rows.append(row)
+            floor = ["floor"] if row.group == "network" and row.name.startswith("protocol,") else []
+            for _ in range(rounds):
+                for loop in [*loops, *floor]:
+                    if loop in row.failed:
+                        continue
+                    try:
+                        row.rounds.setdefault(loop, []).append(measure(loop))
+                    except FailedError as error:
+                        row.failed[loop] = str(error)
+            readings = ", ".join(f"{loop} {row.cpu(loop):.3g}" for loop in row.rounds if row.cpu(loop) is not None)
+            failures = "".join(f"; {loop}: {why}" for loop, why in row.failed.items())
+            console.print(f"{row.group}: {row.name}: {readings} {row.unit}{failures}", highlight=False)
+
+    for ours in ("riata", "installed"):
+        mean = report.means([row for row in rows if row.group == "small things"], "uvloop", ours)
+        if mean:
+            console.print(f"small things, geometric mean, uvloop / {ours}: {mean:.2f}", highlight=False)
+    if options.only:
+        return
+    name = "quick" if options.quick else "python"
+    options.output.mkdir(parents=True, exist_ok=True)
+    chosen = [row for row in rows if row.group in ("small things", "network", "children", "programs")]
+    plot.speeds(plot.selected(chosen), loops, options.output / f"{name}.svg")
+    plot.growth(plot.by_size(rows), loops, options.output / f"{name}-growth.svg")
+    report.write(rows, loops, rounds, options.output / f"{name}.md", [f"{name}.svg", f"{name}-growth.svg"])
+    console.print(f"written: {options.output / name}.md, .svg, -growth.svg")
 
 
 if __name__ == "__main__":

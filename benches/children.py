@@ -1,4 +1,4 @@
-"""Child processes: `python -m benches.children LOOP CASE COUNT` prints the CPU seconds of the parent.
+"""Child processes: `python -m benches.children LOOP CASE COUNT` prints the CPU and wall seconds of the parent.
 
 The child is `true`, so what is measured is what beginning a process, watching it and hearing of its end costs.
 """
@@ -46,17 +46,26 @@ async def spawn_from_2_gib(count: int) -> None:
     with mmap.mmap(-1, 2 * GIBIBYTE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as ballast:
         for page in range(0, len(ballast), mmap.PAGESIZE):
             ballast[page] = 1
-        begin = time.process_time()
+        cpu, wall = time.process_time(), time.perf_counter()
         await spawn(count)
-        _spent.append(time.process_time() - begin)
+        _spent.append((time.process_time() - cpu, time.perf_counter() - wall))
 
 
 # What a case has measured itself, to leave its preparations out.
-_spent: list[float] = []
+_spent: list[tuple[float, float]] = []
 
 CASES: dict[str, Callable[[int], Coroutine[Any, Any, None]]] = {
     case.__name__: case for case in (spawn, spawn_with_pipes, spawn_together, spawn_from_2_gib)
 }
+
+
+TITLES = {
+    "spawn": "begin `true` and wait for it",
+    "spawn_with_pipes": "the same with two pipes",
+    "spawn_together": "many at once",
+    "spawn_from_2_gib": "from a process of 2 GiB",
+}
+"""What the cases are called where they are shown."""
 
 
 def main() -> None:
@@ -64,10 +73,10 @@ def main() -> None:
     name, case, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
     with asyncio.Runner(loop_factory=factory(name)) as runner:
         runner.run(spawn_with_pipes(10))  # warm
-        begin = time.process_time()
+        cpu, wall = time.process_time(), time.perf_counter()
         runner.run(CASES[case](count))
-        spent = time.process_time() - begin
-        print(_spent.pop() if _spent else spent)
+        spent = time.process_time() - cpu, time.perf_counter() - wall
+        print(*(_spent.pop() if _spent else spent))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Small things that a loop does often: `python -m benches.micro LOOP CASE COUNT` prints CPU seconds.
+"""Small things that a loop does often: `python -m benches.micro LOOP CASE COUNT` prints CPU and wall seconds.
 
 A case is a function of a loop and a count, which does something so many times. Names are looked up in asyncio when they
 are used, as programs do, so that `riata.install()` counts.
@@ -162,6 +162,75 @@ def sleep(loop: Loop, count: int) -> None:
     loop.run_until_complete(main())
 
 
+# Locks and queues.
+
+
+def lock(loop: Loop, count: int) -> None:
+    """`async with lock` that nobody else wants."""
+
+    async def main() -> None:
+        lock = asyncio.Lock()
+        for _ in range(count):
+            async with lock:
+                pass
+
+    loop.run_until_complete(main())
+
+
+def lock_handed_over(loop: Loop, count: int) -> None:
+    """A lock that 10 tasks want at a time."""
+
+    async def want(lock: asyncio.Lock) -> None:
+        for _ in range(count // 10):
+            async with lock:
+                await asyncio.sleep(0)
+
+    async def main() -> None:
+        lock = asyncio.Lock()
+        await asyncio.gather(*[want(lock) for _ in range(10)])
+
+    loop.run_until_complete(main())
+
+
+def event(loop: Loop, count: int) -> None:
+    """An event set for a task that waits for it."""
+
+    async def main() -> None:
+        event = asyncio.Event()
+
+        async def wait() -> None:
+            for _ in range(count):
+                await event.wait()
+                event.clear()
+
+        waiting = asyncio.create_task(wait())
+        while not waiting.done():
+            event.set()
+            await asyncio.sleep(0)
+
+    loop.run_until_complete(main())
+
+
+def queue(loop: Loop, count: int) -> None:
+    """An item to and fro between two tasks, by two queues; an operation is one way."""
+
+    async def main() -> None:
+        there: asyncio.Queue[int] = asyncio.Queue()
+        back: asyncio.Queue[int] = asyncio.Queue()
+
+        async def answer() -> None:
+            for _ in range(count // 2):
+                await back.put(await there.get())
+
+        answering = asyncio.create_task(answer())
+        for number in range(count // 2):
+            await there.put(number)
+            await back.get()
+        await answering
+
+    loop.run_until_complete(main())
+
+
 # Callbacks.
 
 
@@ -295,6 +364,24 @@ def socket_pair(loop: Loop, count: int) -> None:
     loop.run_until_complete(main())
 
 
+def churn(loop: Loop, count: int) -> None:
+    """A TCP connection opened, accepted and closed; one hundredth of the count."""
+
+    async def main() -> None:
+        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+        address = server.sockets[0].getsockname()
+        for _ in range(count // 100):
+            transport, _ = await loop.create_connection(asyncio.Protocol, *address)
+            transport.close()
+        await asyncio.sleep(0.01)
+        server.close()
+
+    loop.run_until_complete(main())
+
+
+LESS = {"executor": 10, "churn": 100}
+"""Of which cases an operation is counted for so many."""
+
 CASES: dict[str, Callable[[Loop, int], None]] = {
     case.__name__: case
     for case in (
@@ -310,6 +397,10 @@ CASES: dict[str, Callable[[Loop, int], None]] = {
         wait_for,
         timeout,
         sleep,
+        lock,
+        lock_handed_over,
+        event,
+        queue,
         call_soon,
         call_soon_batch,
         call_soon_threadsafe,
@@ -317,8 +408,33 @@ CASES: dict[str, Callable[[Loop, int], None]] = {
         timers_fired,
         executor,
         socket_pair,
+        churn,
     )
 }
+
+TITLES = {
+    "sleep_zero": "sleep(0)",
+    "create_and_await": "create a task and await it",
+    "many_tasks": "10,000 tasks",
+    "future": "a future set and awaited",
+    "gather": "gather of 10",
+    "wait": "wait for 10",
+    "as_completed": "as_completed of 10",
+    "task_group": "TaskGroup of 10",
+    "sleep": "sleep(10 µs) in 100 tasks",
+    "lock": "a lock that nobody else wants",
+    "lock_handed_over": "a lock handed over",
+    "event": "an event set and awaited",
+    "queue": "a queue, to and fro",
+    "call_soon": "call_soon, one a turn",
+    "call_soon_batch": "call_soon, 1,000 a turn",
+    "timers_cancelled": "timers cancelled",
+    "timers_fired": "timers fired",
+    "executor": "an executor, there and back",
+    "socket_pair": "a socket pair",
+    "churn": "a connection opened and closed",
+}
+"""What the cases are called where they are shown; the others by their names."""
 
 
 def main() -> None:
@@ -327,9 +443,10 @@ def main() -> None:
     loop = factory(name)()
     asyncio.set_event_loop(loop)
     CASES[case](loop, count // 10)  # warm
-    begin = time.process_time()
+    cpu, wall = time.process_time(), time.perf_counter()
     CASES[case](loop, count)
-    print(time.process_time() - begin)
+    scale = LESS.get(case, 1)
+    print((time.process_time() - cpu) * scale, (time.perf_counter() - wall) * scale)
     loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()
 

@@ -1,0 +1,33 @@
+"""Whole programs: web servers under wrk, and the crawl of the demo."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+
+from benches.measure import FailedError, Measure, alone, run, served
+
+
+def under_wrk(program: str, seconds: int) -> Measure:
+    """A request to the server `program`, with 64 connections kept open."""
+
+    def load(port: str) -> int:
+        said = run(["wrk", "-t1", "-c64", f"-d{seconds}s", f"http://127.0.0.1:{port}/world"])
+        requests = re.search(r"(\d+) requests in", said)
+        if requests is None or "Non-2xx" in said:
+            raise FailedError("answers errors")
+        return int(requests[1])
+
+    return served(lambda loop: [sys.executable, "-m", "benches.web", loop, program], load)
+
+
+def cases(*, quick: bool) -> dict[str, Measure]:
+    """What this machine has the programs for."""
+    found: dict[str, Measure] = {}
+    if shutil.which("wrk"):
+        found["aiohttp server, a request"] = under_wrk("aiohttp", 1 if quick else 3)
+        found["uvicorn and FastAPI, a request"] = under_wrk("fastapi", 1 if quick else 3)
+    pages = 200 if quick else 1000
+    found["aiohttp client and server: the crawl, a page"] = alone("benches.crawl", "-", pages)
+    return found

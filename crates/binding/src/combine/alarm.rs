@@ -216,12 +216,21 @@ impl Set {
     /// What the `cancel` of another's handle raises.
     #[inline]
     pub fn cancel(&self, py: Python<'_>) -> PyResult<()> {
+        self.cancel_in_time(py).map(drop)
+    }
+
+    /// Cancels it; false if it is no timer any more: it rang, or is ready and will ring all the same.
+    ///
+    /// # Errors
+    /// What the `cancel` of another's handle raises.
+    #[inline]
+    pub fn cancel_in_time(&self, py: Python<'_>) -> PyResult<bool> {
         match self {
-            Self::Timer(event_loop, key) => {
-                drop(event_loop.get().forget_timer(py, *key));
-                Ok(())
+            Self::Timer(event_loop, key) => Ok(event_loop.get().forget_timer(py, *key).is_some()),
+            Self::Handle(handle) => {
+                handle.call_method0(py, intern!(py, "cancel"))?;
+                Ok(true)
             }
-            Self::Handle(handle) => handle.call_method0(py, intern!(py, "cancel")).map(drop),
         }
     }
 

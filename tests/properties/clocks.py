@@ -29,8 +29,12 @@ class Counted:
     def __init__(self, loop: Any) -> None:
         self._now = 0.0
         readings = itertools.count()
-        loop.time = lambda: self._now + next(readings) * 1e-6
+        loop.time = lambda: self._now + next(readings) * 1e-9
         loop._clock_resolution = 1e-9
+
+    def delay(self, ticks: int, sequence: int) -> float:
+        """Seconds until half a tick before so many are over; later timers of the same tick are due later."""
+        return (ticks - 0.5) * self.tick + sequence % 20 * 0.02
 
     def advance(self) -> None:
         """End the tick."""
@@ -45,6 +49,11 @@ class Paced:
     def __init__(self, loop: Any) -> None:
         self._next: float | None = None
         self.late = False
+
+    def delay(self, ticks: int, sequence: int) -> float:
+        """As `Counted.delay`, from when the tick began, and not from when in it this is asked."""
+        begin = time.monotonic() if self._next is None else self._next - self.tick
+        return begin + (ticks - 0.5) * self.tick + sequence % 20 * 20e-6 - time.monotonic()
 
     def advance(self) -> None:
         """Wait for the end of the tick, or note that nearly half of it was over already."""

@@ -29,8 +29,17 @@ def compare(way: str) -> Callable[[list[Script]], bool]:
     def compare(program: list[Script]) -> bool:
         expected = observe(asyncio, asyncio.SelectorEventLoop, Counted, program)
         observed = observe(module, riata.new_event_loop, clock, program, attempts=3)
-        assert observed is None or observed == expected
-        return observed is not None
+        if clock is Paced and observed != expected:
+            # Timers that were set in different ticks for the same one are a matter of microseconds. asyncio checks
+            # whether this program has such; if not, riata has to differ again.
+            for _ in range(3):
+                if observe(asyncio, asyncio.SelectorEventLoop, Paced, program, attempts=3) != expected:
+                    return False
+                observed = observe(module, riata.new_event_loop, clock, program, attempts=3)
+                if observed is None or observed == expected:
+                    return observed is not None
+        assert observed == expected
+        return True
 
     return compare
 

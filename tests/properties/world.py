@@ -30,7 +30,8 @@ class World:
     def __init__(self, module: Any, loop: asyncio.AbstractEventLoop, clock: Counted | Paced) -> None:
         self.module = module
         self.loop = loop
-        self.tick = clock.tick
+        self.clock = clock
+        self.timers = 0
         self.notes: list[Note] = []
         self.tasks: list[asyncio.Task[Any]] = []
         self.scripts: list[Coroutine[Any, Any, str]] = []
@@ -131,7 +132,8 @@ class World:
 
     def delay(self, ticks: int) -> float:
         """Seconds until just before the end of so many ticks."""
-        return (ticks - 0.5) * self.tick if ticks else 0.0
+        self.timers += 1
+        return self.clock.delay(ticks, self.timers) if ticks else 0.0
 
     # Time and callbacks.
 

@@ -1,6 +1,7 @@
 """Random programs observe on riata what they observe on asyncio, turn by turn."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -17,9 +18,10 @@ from .world import observe
 WAYS: dict[str, tuple[Any, type[Counted | Paced]]] = {
     "the loop alone, time overridden": (asyncio, Counted),
     "building blocks, time overridden": (riata, Counted),
-    "the loop alone": (asyncio, Paced),
-    "building blocks": (riata, Paced),
 }
+# A machine that is late may change what a program observes by the real clock: not for every change to be held up by.
+if os.environ.get("RIATA_PROPERTIES") == "long":
+    WAYS |= {"the loop alone": (asyncio, Paced), "building blocks": (riata, Paced)}
 
 
 def compare(way: str) -> Callable[[list[Script]], bool]:

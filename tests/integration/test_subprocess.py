@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+import riata
+
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 MEGABYTE = 1 << 20
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
@@ -180,8 +182,10 @@ def test_signals_to_a_child(run: Run, how: str) -> None:
             process.send_signal(signal.Signals[how])
         number = {"terminate": signal.SIGTERM, "kill": signal.SIGKILL}.get(how) or signal.Signals[how]
         assert await process.wait() == -number
+        # asyncio's own says nothing from late 3.14 on, until it has let go of the process some turns later.
+        says = sys.version_info < (3, 14) or isinstance(asyncio.get_running_loop(), riata.Loop)
         for call in (process.terminate, process.kill, lambda: process.send_signal(number)):
-            with pytest.raises(ProcessLookupError):
+            with pytest.raises(ProcessLookupError) if says else contextlib.suppress(ProcessLookupError):
                 call()
 
     run(main())

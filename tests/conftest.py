@@ -7,6 +7,7 @@ the test checks riata. Either way it must give back what it took.
 import asyncio
 import gc
 import os
+import socket
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
@@ -68,3 +69,13 @@ def run(loop_factory: LoopFactory) -> Callable[[Coroutine[Any, Any, T]], T]:
             return runner.run(main)
 
     return run
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two connected stream sockets."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    with ours, theirs:
+        yield ours, theirs

@@ -2,113 +2,26 @@
 
 import asyncio
 import errno
-import gc
 import logging
 import os
 import pty
 import socket
 import tty
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
-
-Run = Callable[[Coroutine[Any, Any, Any]], Any]
-MEGABYTE = 1 << 20
-
-
-class Recorder(asyncio.Protocol):
-    """Notes what it is told, in order."""
-
-    def __init__(self) -> None:
-        self.events: list[str] = []
-        self.received = bytearray()
-        self.lost: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
-        self.arrived = asyncio.Event()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.events.append("made")
-
-    def data_received(self, data: bytes) -> None:
-        assert type(data) is bytes
-        self.received += data
-        if self.events[-1] != "data":
-            self.events.append("data")
-        self.arrived.set()
-
-    def eof_received(self) -> None:
-        self.events.append("eof")
-        self.arrived.set()
-
-    def pause_writing(self) -> None:
-        self.events.append("pause")
-
-    def resume_writing(self) -> None:
-        self.events.append("resume")
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self.events.append("lost")
-        self.lost.set_result(exc)
-
-    async def until(self, count: int) -> None:
-        while len(self.received) < count:
-            self.arrived.clear()
-            await self.arrived.wait()
-
-
-class Counting:
-    """A pipe object that counts how often it is closed."""
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        self.closes = 0
-
-    def fileno(self) -> int:
-        return self.fd
-
-    def close(self) -> None:
-        self.closes += 1
-        os.close(self.fd)
-
-
-async def turns(count: int = 5) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-async def reading(pipe: Any, factory: Callable[[], Any] = Recorder) -> tuple[Any, Any]:
-    return await asyncio.get_running_loop().connect_read_pipe(factory, pipe)
-
-
-async def writing(pipe: Any, factory: Callable[[], Any] = Recorder) -> tuple[Any, Any]:
-    return await asyncio.get_running_loop().connect_write_pipe(factory, pipe)
-
-
-def unbuffered(file: int | str, mode: str) -> IO[bytes]:
-    return open(file, mode, 0)
-
-
-def forget(held: list[Any]) -> None:
-    """Drops what is held, and whatever is left in cycles."""
-    held.clear()
-    gc.collect()
-
-
-def pipe_objects() -> tuple[IO[bytes], IO[bytes]]:
-    reader, writer = os.pipe()
-    return unbuffered(reader, "rb"), unbuffered(writer, "wb")
-
-
-async def read_until_would_block(fd: int, count: int) -> bytes:
-    """Reads `count` bytes from a non-blocking descriptor while the loop turns."""
-    data = bytearray()
-    while len(data) < count:
-        try:
-            data += os.read(fd, count - len(data))
-        except BlockingIOError:
-            await asyncio.sleep(0)
-    return bytes(data)
+from tests.integration.pipes import (
+    MEGABYTE,
+    Recorder,
+    Run,
+    pipe_objects,
+    read_until_would_block,
+    reading,
+    turns,
+    unbuffered,
+    writing,
+)
 
 
 def test_what_arrives_and_the_end(run: Run) -> None:
@@ -158,80 +71,6 @@ def test_a_megabyte_from_end_to_end(run: Run) -> None:
         assert await receiver.lost is None
 
     run(main())
-
-
-@pytest.mark.parametrize("how", ["close", "write_eof"])
-def test_closing_writes_what_waits_first(run: Run, how: str) -> None:
-    async def main() -> None:
-        reader, writer = pipe_objects()
-        os.set_blocking(reader.fileno(), False)
-        transport, protocol = await writing(writer)
-        assert transport.can_write_eof()
-        transport.write(b"a" * MEGABYTE)
-        getattr(transport, how)()
-        assert transport.is_closing()
-        transport.write(b"never sent")
-        transport.close()
-        assert await read_until_would_block(reader.fileno(), MEGABYTE) == b"a" * MEGABYTE
-        assert await protocol.lost is None
-        assert os.read(reader.fileno(), 1) == b""
-        assert writer.closed
-        reader.close()
-
-    run(main())
-
-
-def test_abort_forgets_what_waits(run: Run) -> None:
-    async def main() -> None:
-        reader, writer = pipe_objects()
-        transport, protocol = await writing(writer)
-        transport.write(b"a" * MEGABYTE)
-        waiting = transport.get_write_buffer_size()
-        assert waiting > 0
-        transport.abort()
-        assert transport.get_write_buffer_size() == 0
-        assert await protocol.lost is None
-        assert protocol.events == ["made", "pause", "lost"]
-        assert len(os.read(reader.fileno(), MEGABYTE)) == MEGABYTE - waiting
-        reader.close()
-
-    run(main())
-
-
-@pytest.mark.parametrize("waits", [False, True])
-def test_a_reader_that_leaves_ends_the_writer(run: Run, waits: bool) -> None:
-    async def main() -> None:
-        reader, writer = pipe_objects()
-        transport, protocol = await writing(writer)
-        if waits:
-            transport.write(b"a" * MEGABYTE)
-        reader.close()
-        error = await protocol.lost
-        assert isinstance(error, BrokenPipeError) if waits else error is None
-        assert transport.is_closing()
-        assert writer.closed
-
-    run(main())
-
-
-def test_a_write_that_nobody_will_read(run: Run, caplog: pytest.LogCaptureFixture) -> None:
-    async def main() -> None:
-        reader, writer = pipe_objects()
-        transport, protocol = await writing(writer)
-        reader.close()
-        transport.write(b"x")
-        assert transport.is_closing()
-        for _ in range(6):
-            transport.write(b"x")
-        error = await protocol.lost
-        assert isinstance(error, BrokenPipeError)
-        assert error.errno == errno.EPIPE
-        assert protocol.events == ["made", "lost"]
-
-    with caplog.at_level(logging.WARNING):
-        run(main())
-    lines = [record.getMessage() for record in caplog.records]
-    assert lines == ["pipe closed by peer or os.write(pipe, data) raised exception."] * 2
 
 
 def test_sockets_are_pipes_too(run: Run) -> None:
@@ -424,94 +263,6 @@ def test_watermarks(run: Run) -> None:
     run(main())
 
 
-def test_a_protocol_that_fails(run: Run) -> None:
-    class Failing(Recorder):
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            raise ZeroDivisionError(data)
-
-    async def main() -> None:
-        told: list[dict[str, Any]] = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
-        reader, writer = pipe_objects()
-        _transport, protocol = await reading(reader, Failing)
-        writer.write(b"1")
-        await protocol.until(1)
-        # It goes on: an exception in a callback is reported, no more.
-        writer.write(b"2")
-        await protocol.until(2)
-        await turns()
-        assert [type(context["exception"]) for context in told] == [ZeroDivisionError] * 2
-        assert all("Exception in callback " in context["message"] for context in told)
-        writer.close()
-        assert await protocol.lost is None
-
-    run(main())
-
-
-def test_a_read_that_fails(run: Run) -> None:
-    async def main() -> None:
-        told: list[dict[str, Any]] = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
-        reader, writer = pipe_objects()
-        # A writing end: it is ready once its reader has gone, and cannot be read.
-        transport, protocol = await reading(writer)
-        reader.close()
-        error = await protocol.lost
-        assert isinstance(error, OSError)
-        assert error.errno == errno.EBADF
-        assert [context["message"] for context in told] == ["Fatal read error on pipe transport"]
-        assert told[0]["exception"] is error
-        assert told[0]["transport"] is transport
-        assert told[0]["protocol"] is protocol
-
-    run(main())
-
-
-@pytest.mark.parametrize("end", ["read", "write"])
-def test_a_pipe_is_closed_once_whatever_is_called(run: Run, end: str) -> None:
-    async def main() -> None:
-        reader, writer = os.pipe()
-        ours, other = (reader, writer) if end == "read" else (writer, reader)
-        pipe = Counting(ours)
-        transport, protocol = await (reading if end == "read" else writing)(pipe)
-        transport.close()
-        transport.close()
-        os.close(other)
-        assert await protocol.lost is None
-        transport.close()
-        await turns()
-        assert pipe.closes == 1
-        assert protocol.events == ["made", "lost"]
-        # The number serves another file now, which must stay open.
-        another = os.pipe()
-        del transport
-        gc.collect()
-        for fd in another:
-            os.fstat(fd)
-            os.close(fd)
-
-    run(main())
-
-
-def test_closed_while_it_is_made(run: Run) -> None:
-    class Closing(Recorder):
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            transport.close()
-
-    async def main() -> None:
-        reader, writer = pipe_objects()
-        _, receiver = await reading(reader, Closing)
-        _, sender = await writing(writer, Closing)
-        assert await receiver.lost is None
-        assert await sender.lost is None
-        await turns()
-        assert receiver.events == sender.events == ["made", "lost"]
-
-    run(main())
-
-
 def test_reprs(run: Run) -> None:
     async def main() -> None:
         reader, writer = pipe_objects()
@@ -558,84 +309,6 @@ def test_classes(run: Run) -> None:
         await turns()
 
     run(main())
-
-
-def test_left_open(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
-    loop = loop_factory()
-    reader, writer = pipe_objects()
-    sinks = [loop.run_until_complete(reading(reader))[0]]
-    sources = [loop.run_until_complete(writing(writer))[0]]
-    loop.close()
-    rfd, wfd = reader.fileno(), writer.fileno()
-    with pytest.warns(ResourceWarning, match=rf"unclosed transport <_UnixReadPipeTransport fd={rfd} open>"):
-        forget(sinks)
-    with pytest.warns(ResourceWarning, match=rf"unclosed transport <_UnixWritePipeTransport fd={wfd} open>"):
-        forget(sources)
-    assert reader.closed
-    assert writer.closed
-
-
-def test_a_paused_pipe_that_everybody_forgot(run: Run) -> None:
-    async def main() -> None:
-        reader, writer = pipe_objects()
-        transport, protocol = await reading(reader)
-        transport.pause_reading()
-        held = [transport]
-        del transport
-        with pytest.warns(ResourceWarning, match="unclosed transport <_UnixReadPipeTransport"):
-            forget(held)
-        assert reader.closed
-        writer.close()
-        await turns()
-        assert protocol.events == ["made"]
-
-    run(main())
-
-
-def test_a_disowned_pipe_leaves_the_loops_table(run: Run) -> None:
-    async def main() -> None:
-        reader, writer = pipe_objects()
-        transport, protocol = await reading(reader)
-        transport.pause_reading()
-        transport._pipe = None
-        held = [transport]
-        del transport
-        forget(held)
-        writer.write(b"x")
-        await turns()
-        assert protocol.events == ["made"]
-        reader.close()
-        writer.close()
-
-    run(main())
-
-
-def test_a_closed_pipe_under_a_transports_feet_is_not_somebody_elses() -> None:
-    # asyncio reads whatever has the number by then: riata alone.
-    import riata
-
-    async def main() -> None:
-        told: list[dict[str, Any]] = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
-        reader, writer = pipe_objects()
-        transport, protocol = await reading(reader)
-        number = reader.fileno()
-        reader.close()
-        others, their_writer = os.pipe()
-        assert others == number
-        os.write(their_writer, b"not yours")
-        transport.pause_reading()
-        transport.resume_reading()
-        await turns()
-        assert protocol.received == b""
-        assert os.read(others, 100) == b"not yours"
-        transport.close()
-        await protocol.lost
-        os.close(others)
-        os.close(their_writer)
-        writer.close()
-
-    riata.run(main())
 
 
 def test_streams_over_pipes(run: Run) -> None:

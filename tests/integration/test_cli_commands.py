@@ -225,6 +225,56 @@ def test_reload(tmp_path: Path) -> None:
     assert "program.py changed, starting again" in errors
 
 
+# Says how many signals it got: a second one comes at once, or not at all.
+COUNTS_SIGNALS = """
+import signal
+numbers = {signal.SIGINT, signal.SIGTERM}
+signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+print("ready", flush=True)
+print(signal.Signals(signal.sigwait(numbers)).name, signal.sigtimedwait(numbers, 0.5), flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_reload_passes_a_signal_on_once(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "program.py").write_text(COUNTS_SIGNALS)
+    with subprocess.Popen(
+        [*RIATA, "run", "--reload", "program.py"], cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        assert process.stdout.read() == f"{number.name} None\n"
+    assert process.returncode == 0
+
+
+def test_ctrl_c_in_a_terminal_interrupts_a_reloaded_program_once(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(COUNTS_SIGNALS)
+    try:
+        ours, its = os.openpty()
+    except OSError:
+        pytest.skip("no pseudo-terminals here")
+    begin = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+    with (
+        open(ours, "r+b", buffering=0) as terminal,
+        subprocess.Popen(
+            [sys.executable, "-c", begin, *RIATA, "run", "--reload", "program.py"],
+            cwd=tmp_path,
+            env=ENVIRONMENT,
+            stdin=its,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as process,
+    ):
+        os.close(its)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        terminal.write(b"\x03")
+        assert process.stdout.read() == "SIGINT None\n"
+    assert process.returncode == 0
+
+
 def test_reload_without_the_library_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "watchfiles.py").write_text("raise ImportError")
     ended = subprocess.run(

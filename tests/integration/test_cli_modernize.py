@@ -181,6 +181,7 @@ NOTES = {
     "a loop that is not kept": ("asyncio.get_event_loop().run_forever()", 2),
     "child watchers": ("asyncio.get_child_watcher()", 2),
     "policies": ("asyncio.set_event_loop_policy(None)", 2),
+    "process pool": ("from concurrent import futures\nloop.set_default_executor(futures.ProcessPoolExecutor())", 3),
 }
 
 

@@ -43,6 +43,7 @@ ADVICE = {
 """What is told of and left."""
 
 COROUTINE = "asyncio.coroutine"
+PROCESS_POOLS = frozenset({"concurrent.futures.ProcessPoolExecutor", "concurrent.futures.process.ProcessPoolExecutor"})
 MAKES_TASKS = frozenset({"asyncio.create_task", "asyncio.ensure_future", "asyncio.Task"})
 
 
@@ -195,6 +196,10 @@ class _Modernizer(m.MatcherDecoratableTransformer):
         name = self.named(function, set(ADVICE))
         if name is not None:
             self.note(original_node, f"{name}: {ADVICE[name]}")
+        if m.matches(function, m.Attribute(attr=m.Name("set_default_executor"))) and original_node.args:
+            given = original_node.args[0].value
+            if isinstance(given, cst.Call) and self.named(given.func, PROCESS_POOLS):
+                self.note(original_node, "the default executor has threads: give this one to loop.run_in_executor")
         return updated_node
 
     def leave_Attribute(self, original_node: cst.Attribute, updated_node: cst.Attribute) -> cst.BaseExpression:

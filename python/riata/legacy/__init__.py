@@ -11,14 +11,27 @@ at hand still has stays as it is, with warnings of its own.
 - `tasks`: `asyncio.Task.all_tasks` and `asyncio.Task.current_task`
 - `locks`: `with (yield from lock)` and `with await lock`
 - `child_watchers`: `asyncio.get_child_watcher` and the classes of watchers
+- `executors`: a default executor that is no `ThreadPoolExecutor`
 - `wording`: texts of errors that have changed since
 
-Functions that a program imported from asyncio by name before `enable` stay today's; classes are changed in place.
+Functions that modules imported from asyncio by name before `enable` are replaced there, too; classes are changed in
+place. What a program keeps elsewhere (in an attribute of a class, as a default value, under `functools.partial`) stays
+today's.
 """
 
 from __future__ import annotations
 
-from riata.legacy import child_watchers, current_loop, generators, locks, loop_argument, policies, tasks, wording
+from riata.legacy import (
+    child_watchers,
+    current_loop,
+    executors,
+    generators,
+    locks,
+    loop_argument,
+    policies,
+    tasks,
+    wording,
+)
 
 __all__ = ["enable"]
 
@@ -34,10 +47,11 @@ def enable() -> None:
     if _enabled:
         return
     _enabled = True
-    for part in (policies, current_loop, generators, tasks, locks, child_watchers, wording):
+    for part in (policies, current_loop, generators, tasks, locks, child_watchers, executors, wording):
         part.restore()
     loop_argument.accept_in_classes()
     _put_on()
+    loop_argument.accept_in_copies()
 
 
 def _put_on() -> None:

@@ -33,7 +33,7 @@ _FUNCTIONS: dict[str, str] = {
 }
 _CLASSES = ["Lock", "Event", "Condition", "Semaphore", "BoundedSemaphore", "Queue", "PriorityQueue", "LifoQueue"]
 
-# What stood where: module, name and object.
+# What stood where in asyncio: module, name and object.
 _covered: list[tuple[Any, str, Any]] = []
 
 
@@ -149,17 +149,42 @@ def _mark(function: Any) -> None:
     function._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
 
 
+def _in_front_of(name: str, original: Any) -> Any:
+    """What takes all that `original`, which is `asyncio.<name>`, took once, and hands over to it."""
+    function = functools.wraps(original)(_MAKERS.get(name, _coroutine_function)(name, original))
+    if inspect.iscoroutinefunction(original):
+        _mark(function)
+    return function
+
+
 def accept_in_functions() -> None:
     """Stand in front of asyncio's functions, wherever it has them."""
     for name, defines in _FUNCTIONS.items():
         original = getattr(sys.modules[defines], name)
-        function = functools.wraps(original)(_MAKERS.get(name, _coroutine_function)(name, original))
-        if inspect.iscoroutinefunction(original):
-            _mark(function)
+        function = _in_front_of(name, original)
         for module in [found for known, found in sys.modules.items() if known.split(".", 1)[0] == "asyncio"]:
             for known_as in [key for key, value in vars(module).items() if value is original]:
                 _covered.append((module, known_as, original))
                 setattr(module, known_as, function)
+
+
+def accept_in_copies() -> None:
+    """Stand in front of the functions that modules, `__main__` among them, have imported from asyncio by name.
+
+    Once, and for good: `riata.install` leaves such names what they are, and so does the way back.
+    """
+    from riata._install import _replaced
+
+    standing = {id(original): getattr(module, name) for module, name, original in _covered}
+    for _, name, original in _replaced:
+        if name in _FUNCTIONS and id(original) not in standing:
+            standing[id(original)] = _in_front_of(name, original)
+    for known, module in list(sys.modules.items()):
+        if isinstance(module, types.ModuleType) and known.split(".", 1)[0] not in ("asyncio", "riata"):
+            names = types.ModuleType.__getattribute__(module, "__dict__")  # `vars` would load one that is lazy
+            for name, value in list(names.items()):
+                if id(value) in standing:
+                    names[name] = standing[id(value)]
 
 
 def uncover_functions() -> None:

@@ -108,6 +108,7 @@ class Loop(SocketCalls, AsyncioLoop):
     __slots__ = (
         "_asyncgens",
         "_asyncgens_shutdown_called",
+        "_children",
         "_clock_resolution",
         "_coroutine_origin_tracking_enabled",
         "_coroutine_origin_tracking_saved_depth",
@@ -130,6 +131,7 @@ class Loop(SocketCalls, AsyncioLoop):
 
     def __init__(self) -> None:
         self._wakeup_fd_before: int | None = None
+        self._children: weakref.WeakSet[SubprocessTransport] | None = None
         super().__init__(_Driver(self))
         self._note_overrides()
 
@@ -145,6 +147,8 @@ class Loop(SocketCalls, AsyncioLoop):
             return
         super().close()
         self._close()
+        for transport in self._children or ():
+            transport.leave()
 
     # Signals: the wakeup descriptor is the loop's own while it runs on the main thread, so that no signal is missed
     # between Python's last look at its flags and the poll.
@@ -422,6 +426,9 @@ class Loop(SocketCalls, AsyncioLoop):
             self, protocol, args, shell, stdin, stdout, stderr, bufsize, waiter=waiter, extra=extra, **options
         )
         transport.watch()
+        if self._children is None:
+            self._children = weakref.WeakSet()
+        self._children.add(transport)
         try:
             await waiter
         except (SystemExit, KeyboardInterrupt):

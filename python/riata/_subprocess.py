@@ -84,9 +84,16 @@ class _UnixSubprocessTransport(AsyncioSubprocessTransport):
             ProcessLookupError: the transport is finished.
         """
         self._check_proc()
-        if self._child is not None:
+        if self._loop.is_closed():
+            if self._returncode is None:
+                self._proc.send_signal(signal)
+        elif self._child is not None:
             with contextlib.suppress(ProcessLookupError):  # ended, and about to be noticed
                 self._child.send_signal(signal)
+
+    def leave(self) -> None:
+        """The loop, which is being closed, notices nothing any more; the child is no longer its to reap."""
+        self._child = None
 
     def terminate(self) -> None:
         """Ask the child to end: SIGTERM. Raises ProcessLookupError as send_signal does."""

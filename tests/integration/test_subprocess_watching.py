@@ -81,11 +81,13 @@ print(results)
     assert lines == ["True", "-15", "-9", "finished", "[True, True, True]"]
 
 
-def test_a_child_keeps_its_number_until_its_end_is_told() -> None:
+@pytest.mark.parametrize("forbidden", ["", FORBID_PIDFDS], ids=["pidfds", "without pidfds"])
+def test_a_child_keeps_its_number_until_its_end_is_told(forbidden: str) -> None:
     """Only the loop's thread reaps, so a signal can never reach whoever has the number next (CPython gh-127049)."""
     lines = output(
         "riata",
-        """
+        forbidden
+        + """
 async def main():
     process = await asyncio.create_subprocess_exec("cat", stdin=-1)
     process.kill()
@@ -101,6 +103,61 @@ run(main())
         *QUIET,
     )
     assert lines == ["None", "-9"]
+
+
+def test_without_pidfds_a_loop_that_is_closed_leaves_no_zombie() -> None:
+    program = (
+        FORBID_PIDFDS
+        + """
+def wait_until_reaped(pid):
+    try:
+        while True:
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+            os.sched_yield()
+    except ChildProcessError:
+        pass
+
+async def begin():
+    return await loop.subprocess_exec(asyncio.SubprocessProtocol, "cat", stdout=None, stderr=None)
+
+loop = new_event_loop()
+ended, _ = loop.run_until_complete(begin())
+running, _ = loop.run_until_complete(begin())
+ended.kill()
+os.waitid(os.P_PID, ended.get_pid(), os.WEXITED | os.WNOWAIT)
+print(ended.get_returncode(), running.get_returncode())
+loop.close()
+wait_until_reaped(ended.get_pid())
+running.kill()
+wait_until_reaped(running.get_pid())
+running.kill()  # whose number may be another's by now
+print("reaped")
+ended.close()
+running.close()
+"""
+    )
+    assert output("riata", program) == ["None None", "reaped"]
+
+
+def test_without_pidfds_a_loop_that_does_not_run_holds_up_no_other() -> None:
+    program = (
+        FORBID_PIDFDS
+        + "COUNT = 5"
+        + CHILDREN
+        + """
+async def begin():
+    return await asyncio.create_subprocess_exec("cat", stdin=-1)
+
+idle = new_event_loop()
+process = idle.run_until_complete(begin())
+process.kill()
+os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+print(run(children()))
+print(idle.run_until_complete(process.wait()))
+idle.close()
+"""
+    )
+    assert output("riata", program) == ["True", "-9"]
 
 
 def test_without_pidfds_one_thread_waits_for_all() -> None:

@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use riata_engine::Result;
 use riata_engine::child::{Child, Ended};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 type Watch = fn(i32) -> Result<Child>;
 const WAYS: [Watch; 2] = [Child::watch, Child::watch_without_pidfd];
@@ -71,13 +72,8 @@ fn what_somebody_else_has_reaped() {
         let mut process = begin("read line");
         let child = watch(pid(&process)).unwrap();
         drop(process.stdin.take());
-        // Without a pidfd the thread may have been first.
-        let reaped_here = process.wait().is_ok();
-        let ended = wait(&child);
-        match ended {
-            Ended::Unknown => assert!(reaped_here),
-            ended => assert_eq!(ended, Ended::Exited(1)),
-        }
+        assert_eq!(process.wait().unwrap().code(), Some(1));
+        assert_eq!(wait(&child), Ended::Unknown);
         assert!(!child.is_running());
     }
     assert_eq!(Child::watch(0).unwrap_err().errno, libc::EINVAL);
@@ -137,5 +133,68 @@ fn a_group_leader_is_watched_like_any_other() {
             .read_to_end(&mut read)
             .unwrap();
         assert_eq!(wait(&child), Ended::Exited(0));
+    }
+}
+
+/// Waits until a child has ended, without reaping it.
+fn wait_for_end(process: &std::process::Child) {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    waitid(WaitId::Pid(Pid::from_child(process)), options).unwrap();
+}
+
+/// Whether there is such a child, running or not.
+fn exists(pid: Pid) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    waitid(WaitId::Pid(pid), options).is_ok()
+}
+
+#[test]
+fn only_who_watches_a_child_reaps_it() {
+    let _alone = ALONE.lock();
+    for watch in WAYS {
+        let process = begin("exit 3");
+        let child = watch(pid(&process)).unwrap();
+        let fd = child.fd();
+        poll(&mut [PollFd::new(&fd, PollFlags::IN)], None).unwrap();
+        // Whoever else waits for it has every chance.
+        for _ in 0..200 {
+            wait_for_end(&process);
+            std::thread::yield_now();
+        }
+        child.send_signal(0).unwrap();
+        assert!(!child.is_running());
+        assert_eq!(child.reap().unwrap(), Some(Ended::Exited(3)));
+        assert!(!exists(Pid::from_child(&process)));
+        assert_eq!(child.send_signal(0).unwrap_err().errno, libc::ESRCH);
+    }
+}
+
+#[test]
+fn a_child_that_its_watcher_does_not_reap_hides_nothing() {
+    let _alone = ALONE.lock();
+    for watch in WAYS {
+        let first = watch(pid(&begin("exit 3"))).unwrap();
+        let fd = first.fd();
+        poll(&mut [PollFd::new(&fd, PollFlags::IN)], None).unwrap();
+        let later = begin("read line; exit 4");
+        let child = watch(pid(&later)).unwrap();
+        drop(later);
+        assert_eq!(wait(&child), Ended::Exited(4));
+        assert_eq!(first.reap().unwrap(), Some(Ended::Exited(3)));
+    }
+}
+
+#[test]
+fn without_pidfds_nothing_is_left_of_a_child_that_nobody_asks_after() {
+    let _alone = ALONE.lock();
+    let (mut running, ended) = (begin("read line"), begin("exit 0"));
+    let watched = [&running, &ended].map(|one| Child::watch_without_pidfd(pid(one)).unwrap());
+    wait_for_end(&ended);
+    drop(watched);
+    drop(running.stdin.take());
+    for process in [running, ended] {
+        while exists(Pid::from_child(&process)) {
+            std::thread::yield_now();
+        }
     }
 }

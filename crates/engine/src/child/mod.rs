@@ -3,7 +3,7 @@
 //! Whoever begins a child (the binding lets CPython's `subprocess` do it) watches it here, and waits for the
 //! descriptor as for any other. It is a pidfd where the kernel has them (Linux 5.3) and lets us have them; else an
 //! eventfd, written by one thread of the process that waits for all of them (`thread`). Nothing here polls, and only
-//! children that are watched are reaped: those of others are left to them.
+//! children that are watched are reaped, by those who watch them: those of others are left to them.
 
 mod thread;
 
@@ -112,9 +112,9 @@ impl Child {
     pub fn is_running(&self) -> bool {
         match &self.exit {
             Exit::Pidfd(pidfd) => {
-                matches!(look(self.pid, pidfd, WaitIdOptions::NOWAIT), Ok(None))
+                matches!(self.look(pidfd, WaitIdOptions::NOWAIT), Ok(None))
             }
-            Exit::Told(slot) => slot.ended().is_none(),
+            Exit::Told(slot) => !slot.has_ended(),
         }
     }
 
@@ -125,8 +125,8 @@ impl Child {
     /// Those of waitid(2) that say nothing of the child.
     pub fn reap(&self) -> Result<Option<Ended>> {
         match &self.exit {
-            Exit::Pidfd(pidfd) => look(self.pid, pidfd, WaitIdOptions::empty()),
-            Exit::Told(slot) => Ok(slot.ended()),
+            Exit::Pidfd(pidfd) => self.look(pidfd, WaitIdOptions::empty()),
+            Exit::Told(slot) => slot.reap(),
         }
     }
 
@@ -140,6 +140,24 @@ impl Child {
         match &self.exit {
             Exit::Pidfd(pidfd) => signal_by(pidfd, signal),
             Exit::Told(slot) => slot.while_unreaped(|| signal_to(self.pid, signal)),
+        }
+    }
+
+    /// Reaps the child, or only looks.
+    fn look(&self, pidfd: &OwnedFd, how: WaitIdOptions) -> Result<Option<Ended>> {
+        match look(WaitId::PidFd(pidfd.as_fd()), how) {
+            // Linux 5.3 has pidfds, but does not wait by them.
+            Err(error) if error.errno == libc::EINVAL => look(WaitId::Pid(self.pid), how),
+            answer => answer,
+        }
+    }
+}
+
+impl Drop for Child {
+    /// Without a pidfd the thread reaps a child that nobody has reaped; with one it is left to whoever began it.
+    fn drop(&mut self) {
+        if let Exit::Told(slot) = &self.exit {
+            slot.leave();
         }
     }
 }
@@ -156,38 +174,43 @@ impl AsFd for Child {
 /// # Errors
 ///
 /// Those of waitid(2), but for ECHILD and EINTR.
-#[allow(unsafe_code)]
 pub fn any_ended() -> Result<Option<i32>> {
-    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     loop {
-        // SAFETY: E8: a siginfo_t is numbers, all of which may be nought; the kernel fills it during the call. It has
-        // the fields of a child's end, or is nought where there is none.
-        let (result, pid) = unsafe {
-            let mut found: libc::siginfo_t = std::mem::zeroed();
-            let result = libc::waitid(libc::P_ALL, 0, &mut found, options);
-            (result, found.si_pid())
+        return match find_any(libc::WNOHANG) {
+            Ok(pid) => Ok(pid.map(|pid| pid.as_raw_nonzero().get())),
+            Err(Errno::CHILD) => Ok(None),
+            Err(Errno::INTR) => continue,
+            Err(errno) => Err(Error::from_rustix("waitid", errno)),
         };
-        if result == 0 {
-            return Ok((pid != 0).then_some(pid));
-        }
-        match Error::last("waitid") {
-            error if error.errno == libc::ECHILD => return Ok(None),
-            error if error.is_interrupted() => {}
-            error => return Err(error),
-        }
     }
 }
 
-/// Reaps the child, or only looks.
-fn look(pid: Pid, pidfd: &OwnedFd, how: WaitIdOptions) -> Result<Option<Ended>> {
+/// Waits until there is a child that has ended and that nobody has reaped; it is not reaped by asking.
+fn wait_for_any() -> std::result::Result<Pid, Errno> {
+    find_any(0)?.ok_or(Errno::INTR)
+}
+
+#[allow(unsafe_code)]
+fn find_any(options: i32) -> std::result::Result<Option<Pid>, Errno> {
+    let options = options | libc::WEXITED | libc::WNOWAIT;
+    // SAFETY: E8: a siginfo_t is numbers, all of which may be nought; the kernel fills it during the call. It has
+    // the fields of a child's end, or is nought where there is none.
+    let (result, pid) = unsafe {
+        let mut found: libc::siginfo_t = std::mem::zeroed();
+        let result = libc::waitid(libc::P_ALL, 0, &mut found, options);
+        (result, found.si_pid())
+    };
+    match result {
+        0 => Ok(Pid::from_raw(pid)),
+        _ => Err(Errno::from_raw_os_error(Error::last("waitid").errno)),
+    }
+}
+
+/// Reaps a child if it has ended, or only looks.
+fn look(which: WaitId<'_>, how: WaitIdOptions) -> Result<Option<Ended>> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | how;
     loop {
-        let answer = match waitid(WaitId::PidFd(pidfd.as_fd()), options) {
-            // Linux 5.3 has pidfds, but does not wait by them.
-            Err(Errno::INVAL) => waitid(WaitId::Pid(pid), options),
-            answer => answer,
-        };
-        return match answer {
+        return match waitid(which.clone(), options) {
             Ok(status) => Ok(status.as_ref().map(Ended::from_status)),
             Err(Errno::CHILD) => Ok(Some(Ended::Unknown)),
             Err(Errno::INTR) => continue,

@@ -15,13 +15,12 @@ import socket
 import sys
 import threading
 import weakref
-from asyncio import constants, streams
+from asyncio import streams
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from riata import _native
-from riata._asyncio import AsyncioLoop
-from riata._sock import SocketCalls
+from riata._connect import Connections
 from riata._subprocess import SubprocessTransport, chosen_watcher
 
 try:
@@ -31,7 +30,6 @@ except ImportError:  # asyncio's own code says so where it is asked for
 
 if TYPE_CHECKING:
     import asyncio
-    import contextvars
     from typing import IO
 
 T = TypeVar("T")
@@ -58,23 +56,6 @@ def _forget_wakeup_fd() -> None:
 os.register_at_fork(after_in_child=_forget_wakeup_fd)
 
 
-# What asyncio's transports call on a socket, and native ones do by themselves.
-_SOCKET_METHODS = {name: getattr(socket.socket, name) for name in ("recv", "recv_into", "send", "sendmsg")}
-
-
-def _sends_by_itself(sock: socket.socket) -> bool:
-    """Whether reading or writing `sock` means more than the system call."""
-    if type(sock) is socket.socket:
-        return False
-    own = getattr(sock, "__dict__", {})
-    return any(name in own or getattr(type(sock), name, None) is not method for name, method in _SOCKET_METHODS.items())
-
-
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    """Without those that are None: not every version of asyncio knows all of them."""
-    return {name: value for name, value in options.items() if value is not None}
-
-
 class _Driver:
     """Stands where asyncio's code expects a selector: the native loop watches descriptors itself.
 
@@ -96,7 +77,7 @@ class _Driver:
         """Nothing is open."""
 
 
-class Loop(SocketCalls, AsyncioLoop):
+class Loop(Connections):
     """riata's event loop: an `asyncio.AbstractEventLoop`, complete.
 
     Raises:
@@ -219,109 +200,7 @@ class Loop(SocketCalls, AsyncioLoop):
             self._set_wakeup_fd()
         return removed
 
-    # Transports: TCP and Unix streams are native (`_make_socket_transport`), and so is TLS over them.
-
-    def _make_socket_transport(  # type: ignore[override]
-        self,
-        sock: socket.socket,
-        protocol: asyncio.BaseProtocol,
-        waiter: Any = None,
-        **options: Any,
-    ) -> asyncio.Transport:
-        """A native transport; asyncio's over a socket that has methods of its own, which are called then."""
-        if not _sends_by_itself(sock):
-            return super()._make_socket_transport(sock, protocol, waiter, **options)
-        return AsyncioLoop._make_socket_transport(self, sock, protocol, waiter, **_given(options))
-
-    def _make_ssl_transport(  # type: ignore[override]
-        self,
-        rawsock: socket.socket,
-        protocol: asyncio.BaseProtocol,
-        sslcontext: ssl.SSLContext,
-        waiter: Any = None,
-        *,
-        server_side: bool = False,
-        server_hostname: str | None = None,
-        extra: dict[str, Any] | None = None,
-        server: asyncio.Server | None = None,
-        ssl_handshake_timeout: Any = constants.SSL_HANDSHAKE_TIMEOUT,
-        ssl_shutdown_timeout: Any = constants.SSL_SHUTDOWN_TIMEOUT,
-        context: contextvars.Context | None = None,
-    ) -> asyncio.Transport:
-        """Native TLS over a native transport; asyncio's over a socket that has methods of its own."""
-        if _sends_by_itself(rawsock):
-            return AsyncioLoop._make_ssl_transport(
-                self,
-                rawsock,
-                protocol,
-                sslcontext,
-                waiter,
-                server_side=server_side,
-                server_hostname=server_hostname,
-                ssl_handshake_timeout=ssl_handshake_timeout,
-                ssl_shutdown_timeout=ssl_shutdown_timeout,
-                **_given({"extra": extra, "server": server, "context": context}),
-            )
-        self._ensure_fd_no_transport(rawsock)
-        ssl_protocol = _native.TlsProtocol(
-            self,
-            protocol,
-            sslcontext,
-            waiter,
-            server_side,
-            server_hostname,
-            ssl_handshake_timeout=ssl_handshake_timeout,
-            ssl_shutdown_timeout=ssl_shutdown_timeout,
-        )
-        self._make_socket_transport(rawsock, ssl_protocol, extra=extra, server=server, context=context)
-        assert ssl_protocol._app_transport is not None
-        return ssl_protocol._app_transport
-
-    if sys.version_info < (3, 15):
-
-        async def _create_connection_transport(
-            self,
-            sock: socket.socket,
-            protocol_factory: Callable[[], asyncio.BaseProtocol],
-            ssl: Any,
-            server_hostname: str | None,
-            server_side: bool = False,
-            ssl_handshake_timeout: float | None = None,
-            ssl_shutdown_timeout: float | None = None,
-        ) -> tuple[asyncio.BaseTransport, asyncio.BaseProtocol]:
-            """As in asyncio of Python 3.15 (and of late 3.14), which leaves nothing behind when a connection fails.
-
-            Before, a factory that raised left the socket open (gh-153133), and a refused handshake left a cycle.
-            """
-            try:
-                sock.setblocking(False)
-                protocol = protocol_factory()
-                waiter: asyncio.Future[None] | None = self.create_future()
-                transport: asyncio.Transport
-                if ssl:
-                    transport = self._make_ssl_transport(
-                        sock,
-                        protocol,
-                        None if isinstance(ssl, bool) else ssl,  # type: ignore[arg-type]
-                        waiter,
-                        server_side=server_side,
-                        server_hostname=server_hostname,
-                        ssl_handshake_timeout=ssl_handshake_timeout,
-                        ssl_shutdown_timeout=ssl_shutdown_timeout,
-                    )
-                else:
-                    transport = self._make_socket_transport(sock, protocol, waiter)
-            except BaseException:
-                sock.close()
-                raise
-            try:
-                assert waiter is not None
-                await waiter
-            except BaseException:
-                transport.close()
-                waiter = None  # its exception's traceback holds this frame
-                raise
-            return transport, protocol
+    # TLS over transports that are there already.
 
     async def start_tls(
         self,

@@ -204,6 +204,9 @@ class EventLoop:
     def _watched(self, fd: FileDescriptorLike) -> int: ...
 
     # Connections.
+    def _try_connection(
+        self, protocol_factory: Callable[[], asyncio.BaseProtocol], host: Any, port: Any, family: int, proto: int
+    ) -> tuple[Any, Any, Future[None]] | None: ...
     def _make_socket_transport(
         self,
         sock: socket.socket,

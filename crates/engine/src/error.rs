@@ -42,6 +42,14 @@ impl Error {
         self.errno == libc::EAGAIN || self.errno == libc::EWOULDBLOCK
     }
 
+    /// Whether what was asked for goes on, and its outcome is told later: connecting.
+    pub const fn is_under_way(&self) -> bool {
+        self.is_would_block()
+            || self.is_interrupted()
+            || self.errno == libc::EINPROGRESS
+            || self.errno == libc::EALREADY
+    }
+
     /// Whether a signal handler ran before anything was done (EINTR).
     pub const fn is_interrupted(&self) -> bool {
         self.errno == libc::EINTR

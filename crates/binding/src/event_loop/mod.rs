@@ -8,12 +8,14 @@
 //! - `guest`: a loop whose polls a gevent hub makes
 //! - `forked`: a child that goes on with its parent's loop
 //! - `watch`: `add_reader`, `add_writer` and their removers
+//! - `connect`: connections to addresses that need no look-up
 //! - `serve`: making transports, accepting connections; `pipes`: those of pipes; `datagrams`: those of datagram sockets
 //! - `sock`: `sock_recv` and its like
 //!
 //! `riata.Loop` is a Python class derived from this one and from asyncio's own loop, whose code serves what is not
 //! native (see ARCHITECTURE.md).
 
+pub mod connect;
 pub mod datagrams;
 pub mod dispatch;
 pub mod forked;
@@ -96,6 +98,8 @@ pub struct Overrides {
     create_future: bool,
     create_task: bool,
     time: bool,
+    /// One of those by which asyncio's `create_connection` connects.
+    connecting: bool,
 }
 
 /// The native half of `riata.Loop`.
@@ -304,9 +308,36 @@ impl EventLoop {
             create_future: overridden("create_future")?,
             create_task: overridden("create_task")?,
             time: overridden("time")?,
+            connecting: Self::overrides_connecting(slf)?,
         };
         slf.get().overrides.set(py, overrides);
         Ok(())
+    }
+
+    /// Whether a method is overridden that asyncio's `create_connection` calls: those that are Python's, in
+    /// `riata.Loop`.
+    fn overrides_connecting(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let py = slf.py();
+        let class = py
+            .import(intern!(py, "riata._loop"))?
+            .getattr(intern!(py, "Loop"))?;
+        if !slf.is_instance(&class)? {
+            return Ok(true);
+        }
+        for name in CONNECTING {
+            let found = slf.getattr(name)?;
+            let function = found.getattr_opt(intern!(py, "__func__"))?;
+            let own = class.getattr(name)?;
+            if !function.is_some_and(|function| function.is(&own)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a connection may be made here: nothing that asyncio would call for it is overridden.
+    pub fn connects_directly(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(!self.overrides.get(py).connecting && self.makes_native_futures(py)?)
     }
 
     /// Empties the loop: what it held is dropped once it is whole again.
@@ -554,6 +585,15 @@ const OVERRIDABLE: [&str; 7] = [
     "time",
 ];
 
+/// The methods by which asyncio's `create_connection` connects.
+const CONNECTING: [&str; 5] = [
+    "_connect_sock",
+    "_create_connection_transport",
+    "_ensure_resolved",
+    "_make_socket_transport",
+    "sock_connect",
+];
+
 /// `object.__setattr__`, then a look whether that overrode a method.
 #[allow(unsafe_code)]
 fn set_attribute(
@@ -568,7 +608,8 @@ fn set_attribute(
         return Err(PyErr::fetch(py));
     }
     let name = name.str()?;
-    if OVERRIDABLE.contains(&&*name.to_string_lossy()) {
+    let name = &*name.to_string_lossy();
+    if OVERRIDABLE.contains(&name) || CONNECTING.contains(&name) {
         EventLoop::note_overrides(slf)?;
     }
     Ok(())

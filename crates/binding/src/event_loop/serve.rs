@@ -18,6 +18,7 @@ use riata_engine::net::{self, SocketAddr};
 
 use super::EventLoop;
 use super::watch::{Watcher, descriptor};
+use crate::cell::GilCell;
 use crate::context;
 use crate::error::os_error;
 use crate::imports::{call_exception_handler, imports};
@@ -40,6 +41,38 @@ pub struct Listener {
     given_context: Option<Py<PyAny>>,
     /// What each connection's context is copied from.
     context: Py<PyAny>,
+    pace: GilCell<Pace>,
+}
+
+/// Whether connections come one by one, as a listener finds out. Then an accept that only says that nobody else waits is
+/// spared, like a recv after a short read: the kernel reports again whoever does wait.
+#[derive(Clone, Copy, Default)]
+struct Pace {
+    /// For how many events one connection is taken, without a look for more.
+    single: u8,
+    /// How many such events the last look that found nobody was worth.
+    trust: u8,
+}
+
+impl Pace {
+    /// The most that it is worth: after so many turns at the latest, a crowd is noticed.
+    const MOST: u8 = 16;
+
+    /// Whether this event is to be taken for one connection.
+    fn expects_one(&mut self) -> bool {
+        let expects = self.single > 0;
+        self.single -= u8::from(expects);
+        expects
+    }
+
+    /// A look for more has found nobody, after so many connections.
+    fn found_no_more(&mut self, taken: usize) {
+        self.trust = match taken {
+            0 | 1 => (self.trust * 2).clamp(1, Self::MOST),
+            _ => 0,
+        };
+        self.single = self.trust;
+    }
 }
 
 impl Listener {
@@ -110,12 +143,18 @@ impl EventLoop {
     /// SystemExit and KeyboardInterrupt that a protocol factory raised.
     pub fn accept(slf: &Bound<'_, Self>, key: WatchKey, listener: &Arc<Listener>) -> PyResult<()> {
         let py = slf.py();
-        let most = listener.backlog + usize::from(interop::version(py)?.accepts_one_more);
-        for _ in 0..most {
+        let most = match listener.pace.with(py, Pace::expects_one) {
+            true => 1,
+            false => listener.backlog + usize::from(interop::version(py)?.accepts_one_more),
+        };
+        for taken in 0..most {
             match listener.next(py) {
                 Ok((connection, peer)) => Self::welcome(slf, listener, connection, peer)?,
                 Err(error) if error.errno == libc::ECONNABORTED => {}
-                Err(error) if error.is_would_block() || error.is_interrupted() => return Ok(()),
+                Err(error) if error.is_would_block() || error.is_interrupted() => {
+                    listener.pace.with(py, |pace| pace.found_no_more(taken));
+                    return Ok(());
+                }
                 Err(error) => return Self::accept_failed(slf, key, listener, error),
             }
             // A factory may have closed the server.
@@ -360,6 +399,7 @@ impl EventLoop {
                 None => context::copy_current(py)?,
             },
             given_context: given,
+            pace: GilCell::default(),
         };
         let Some(kernel) = this.own_kernel(py).map_err(os_error)? else {
             return Ok(());

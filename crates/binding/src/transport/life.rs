@@ -17,6 +17,7 @@ use super::tls::TlsProtocol;
 use crate::context;
 use crate::event_loop::EventLoop;
 use crate::event_loop::work::LoopRef;
+use crate::future::Future;
 use crate::handle::Handle;
 use crate::imports::imports;
 use crate::interop;
@@ -57,10 +58,7 @@ impl StreamTransport {
         });
         let started = Self::settle_watch(slf, event_loop);
         if let Some(waiter) = waiter {
-            imports(py)?
-                .set_result_unless_cancelled
-                .bind(py)
-                .call1((waiter, py.None()))?;
+            set_unless_cancelled(waiter.bind(py))?;
         }
         interrupt.and(started)
     }
@@ -265,6 +263,19 @@ impl StreamTransport {
             state.lifecycle.report_lost()
         });
         warned.and(Self::give_back(slf))
+    }
+}
+
+/// `futures._set_result_unless_cancelled(waiter, None)`.
+fn set_unless_cancelled(waiter: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = waiter.py();
+    match waiter.cast_exact::<Future>() {
+        Ok(waiter) if !waiter.get().is_done(py) => Future::finish(waiter, py.None()),
+        _ => imports(py)?
+            .set_result_unless_cancelled
+            .bind(py)
+            .call1((waiter, py.None()))
+            .map(drop),
     }
 }
 

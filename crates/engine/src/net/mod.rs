@@ -18,8 +18,8 @@ pub use address::{SocketAddr, UnixAddr};
 pub use datagram::{Datagram, Datagrams, MAX_BATCH, MAX_UDP, recv_from_uninit, recv_many, send_to};
 pub use pipe::{PipeKind, kind, read, read_uninit, set_nonblocking, write, write_vectored};
 pub use socket::{
-    accept, connect, local_addr, peer_addr, recv, recv_uninit, send, send_vectored, set_nodelay,
-    shutdown_write, take_error,
+    accept, begin_connect, connect, local_addr, peer_addr, recv, recv_uninit, send, send_vectored,
+    set_nodelay, shutdown_write, stream_socket, take_error,
 };
 
 /// Slices the kernel takes in one vectored call (UIO_MAXIOV); more are left for the next.

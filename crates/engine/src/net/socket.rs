@@ -5,7 +5,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::net::{
-    self, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, sockopt,
+    self, AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrUnix,
+    SocketFlags, SocketType, sockopt,
 };
 
 use super::address::{SocketAddr, UnixAddr};
@@ -99,6 +100,39 @@ pub fn connect(fd: impl AsFd, address: &SocketAddr) -> Result<()> {
         SocketAddr::Other { .. } => unsupported,
     }
     .map_err(|errno| Error::from_rustix("connect", errno))
+}
+
+/// As [`connect`], and the peer's address if the connection stands already: on the same machine it does, though
+/// connect(2) says EINPROGRESS. None: the outcome is told later.
+///
+/// # Errors
+///
+/// Those of [`connect`] but EINPROGRESS and its like.
+pub fn begin_connect(fd: impl AsFd, address: &SocketAddr) -> Result<Option<SocketAddr>> {
+    match connect(&fd, address) {
+        Err(error) if !error.is_under_way() => Err(error),
+        // ENOTCONN, unless it stands.
+        _ => Ok(peer_addr(fd).ok()),
+    }
+}
+
+/// A TCP socket for addresses like `address`: non-blocking, close-on-exec.
+///
+/// # Errors
+///
+/// Those of socket(2), with its name. EAFNOSUPPORT for what is no IP address.
+pub fn stream_socket(address: &SocketAddr) -> Result<OwnedFd> {
+    let family = match address {
+        SocketAddr::V4(_) => Ok(AddressFamily::INET),
+        SocketAddr::V6(_) => Ok(AddressFamily::INET6),
+        _ => Err(rustix::io::Errno::AFNOSUPPORT),
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    family
+        .and_then(|family| {
+            net::socket_with(family, SocketType::STREAM, flags, Some(net::ipproto::TCP))
+        })
+        .map_err(|errno| Error::from_rustix("socket", errno))
 }
 
 /// The address the socket is bound to.

@@ -5,9 +5,10 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::{c_char, c_int};
+use std::ffi::{c_char, c_int, c_void};
 use std::os::fd::RawFd;
 
+use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -233,6 +234,30 @@ fn send_to<'py>(
 unsafe extern "C" {
     /// Python's own, which PyO3 does not declare.
     fn PySys_Audit(event: *const c_char, format: *const c_char, ...) -> c_int;
+}
+
+/// Whether anybody listens to audit events (`sys.addaudithook`): then they are to be told of a call with the socket
+/// object, by that object.
+pub fn is_audited(py: Python<'_>) -> bool {
+    /// Called for the event's argument, once somebody wants it. There is none, and so nobody is told.
+    unsafe extern "C" fn refuse(_: *mut c_void) -> *mut ffi::PyObject {
+        // SAFETY: B4: called with the GIL, by `PySys_Audit`.
+        unsafe { ffi::PyErr_SetNone(ffi::PyExc_LookupError) };
+        std::ptr::null_mut()
+    }
+    // SAFETY: B4: `O&` takes a function and what it is called with, as `Py_BuildValue` documents.
+    let told = unsafe {
+        PySys_Audit(
+            c"socket.connect".as_ptr(),
+            c"O&".as_ptr(),
+            refuse as unsafe extern "C" fn(*mut c_void) -> *mut ffi::PyObject,
+            std::ptr::null_mut::<c_void>(),
+        )
+    };
+    if told != 0 {
+        drop(PyErr::take(py));
+    }
+    told != 0
 }
 
 /// Tells audit hooks (`sys.addaudithook`) what `socket.sendto` tells them.

@@ -18,7 +18,7 @@ use super::EventLoop;
 use crate::imports::imports;
 pub use attempt::datagram_family;
 use attempt::{Attempt, Call, Manner, Request};
-pub use direct::audit_sendto;
+pub use direct::{audit_sendto, is_audited};
 pub use waiting::{Idle, Waiting, Which};
 
 impl EventLoop {
@@ -65,6 +65,28 @@ impl EventLoop {
             Attempt::Part(sent) => Self::wait(slf, &request, sent),
             Attempt::Blocked => Self::wait(slf, &request, 0),
         }
+    }
+}
+
+impl EventLoop {
+    /// A future that is done when `socket`, which is connecting to `address`, is connected.
+    ///
+    /// # Errors
+    /// As `wait`.
+    pub(super) fn wait_connected<'py>(
+        slf: &Bound<'py, Self>,
+        socket: &Bound<'py, PyAny>,
+        address: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let request = Request {
+            call: Call::Connect,
+            manner: Manner::Method,
+            socket,
+            first: address,
+            second: None,
+            sent: None,
+        };
+        Self::wait(slf, &request, 0)
     }
 }
 

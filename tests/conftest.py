@@ -7,6 +7,7 @@ the test checks riata. Either way it must give back what it took.
 import asyncio
 import gc
 import os
+import signal
 import socket
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
@@ -15,6 +16,12 @@ import pytest
 
 T = TypeVar("T")
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+# A shell starts what it runs in the background with SIGINT ignored, and so would be every program that a test starts
+# and interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _riata() -> asyncio.AbstractEventLoop:

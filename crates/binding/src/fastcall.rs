@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
 use crate::combine::TaskGroup;
-use crate::combine::task_group as group;
+use crate::combine::task_group_create as group;
 use crate::event_loop::EventLoop;
 use crate::event_loop::schedule::{CallAt, CallLater, CallSoon, CallSoonThreadsafe};
 use crate::event_loop::tasks::CreateTask;

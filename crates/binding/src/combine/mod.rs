@@ -26,6 +26,7 @@ pub mod running;
 pub mod shield;
 pub mod sleep;
 pub mod task_group;
+pub mod task_group_create;
 pub mod task_group_exit;
 pub mod timeout;
 pub mod wait;

@@ -1,6 +1,4 @@
-//! The class `TaskGroup`: its state, entering it, its tasks. `task_group_exit` is its end.
-
-use std::ffi::CStr;
+//! The class `TaskGroup`: its state, entering it, its tasks. `task_group_create` makes them, `task_group_exit` is its end.
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit};
 use pyo3::intern;
@@ -15,11 +13,8 @@ use super::observer::Observer;
 use super::running;
 use super::task_group_exit::GroupExit;
 use crate::cell::GilCell;
-use crate::event_loop::EventLoop;
-use crate::fastcall::{FastCall, FastMethod, is_named};
 use crate::imports::{call_exception_handler, imports};
 use crate::interop;
-use crate::task::{Options, Task};
 use crate::unwritten::is_unwritten;
 
 /// Asynchronous context manager that waits for the tasks made in it, and cancels them all when one fails.
@@ -28,7 +23,8 @@ pub struct TaskGroup {
     pub(super) event_loop: GilCell<Option<Py<PyAny>>>,
     pub(super) parent: GilCell<Option<Py<PyAny>>>,
     pub(super) tasks: GilCell<Option<Py<PySet>>>,
-    pub(super) errors: GilCell<Vec<Py<PyAny>>>,
+    /// A list; made when first something is put into it, or asked for.
+    pub(super) errors: GilCell<Option<Py<PyList>>>,
     /// A SystemExit or KeyboardInterrupt.
     pub(super) base_error: GilCell<Option<Py<PyAny>>>,
     /// What the parent awaits in `__aexit__`.
@@ -49,7 +45,7 @@ impl TaskGroup {
             event_loop: GilCell::new(None),
             parent: GilCell::new(None),
             tasks: GilCell::new(None),
-            errors: GilCell::new(Vec::new()),
+            errors: GilCell::new(None),
             base_error: GilCell::new(None),
             completed: GilCell::new(None),
             entered: GilCell::new(false),
@@ -105,11 +101,42 @@ impl TaskGroup {
         Ok(())
     }
 
-    /// Cancels all tasks that are not done.
+    /// The list of what went wrong; made when first asked for.
+    fn error_list<'py>(&self, py: Python<'py>) -> Bound<'py, PyList> {
+        if let Some(errors) = self.errors.cloned(py) {
+            return errors.into_bound(py);
+        }
+        let errors = PyList::empty(py);
+        self.errors.set(py, Some(errors.clone().unbind()));
+        errors
+    }
+
+    /// Notes what went wrong.
     ///
     /// # Errors
-    /// What a task that is not ours raises; so for those that follow.
-    pub(super) fn abort(&self, py: Python<'_>) -> PyResult<()> {
+    /// MemoryError.
+    pub(super) fn note_error(&self, error: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.error_list(error.py()).append(error)
+    }
+
+    /// Whether something went wrong.
+    pub(super) fn has_errors(&self, py: Python<'_>) -> bool {
+        let errors = self.errors.cloned(py);
+        errors.is_some_and(|errors| !errors.bind(py).is_empty())
+    }
+
+    /// Cancels all tasks that are not done, by the `_abort` of a Python subclass where that has one.
+    ///
+    /// # Errors
+    /// What a task that is not ours raises, or a subclass.
+    pub(super) fn abort(slf: &Bound<'_, Self>) -> PyResult<()> {
+        match slf.is_exact_instance_of::<Self>() {
+            true => slf.get().cancel_tasks(slf.py()),
+            false => slf.call_method0(intern!(slf.py(), "_abort")).map(drop),
+        }
+    }
+
+    fn cancel_tasks(&self, py: Python<'_>) -> PyResult<()> {
         self.aborting.set(py, true);
         let Some(tasks) = self.tasks.cloned(py) else {
             return Ok(());
@@ -123,13 +150,22 @@ impl TaskGroup {
     }
 
     /// Notes the first SystemExit or KeyboardInterrupt.
-    pub(super) fn note_base_error(&self, error: &Bound<'_, PyAny>) {
+    ///
+    /// # Errors
+    /// What a Python subclass's `_is_base_error` raises.
+    pub(super) fn note_base_error(slf: &Bound<'_, Self>, error: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = error.py();
-        let is_base =
-            error.is_instance_of::<PySystemExit>() || error.is_instance_of::<PyKeyboardInterrupt>();
-        if is_base && self.base_error.with(py, |base| base.is_none()) {
-            self.base_error.set(py, Some(error.clone().unbind()));
+        let is_base = match slf.is_exact_instance_of::<Self>() {
+            true => is_base_error(error),
+            false => slf
+                .call_method1(intern!(py, "_is_base_error"), (error,))?
+                .is_truthy()?,
+        };
+        if is_base && slf.get().base_error.with(py, |base| base.is_none()) {
+            let error = error.clone().unbind();
+            slf.get().base_error.set(py, Some(error));
         }
+        Ok(())
     }
 
     /// A task of the group is done: asyncio's `_on_task_done`.
@@ -155,9 +191,8 @@ impl TaskGroup {
         let Some(error) = any_future::exception(task)? else {
             return Ok(());
         };
-        let kept = error.clone().unbind();
-        this.errors.with(py, |errors| errors.push(kept));
-        this.note_base_error(&error);
+        this.note_error(&error)?;
+        Self::note_base_error(slf, &error)?;
         let Some(parent) = parent else {
             return Ok(());
         };
@@ -165,7 +200,7 @@ impl TaskGroup {
             return this.report(task, &error, parent);
         }
         if !this.aborting.get(py) && !this.parent_cancel_requested.get(py) {
-            this.abort(py)?;
+            Self::abort(slf)?;
             this.parent_cancel_requested.set(py, true);
             any_future::cancel(parent, Message::None)?;
         }
@@ -195,7 +230,7 @@ impl TaskGroup {
     }
 
     /// Why no task may be made now.
-    fn refusal(slf: &Bound<'_, Self>) -> PyResult<Option<PyErr>> {
+    pub(super) fn refusal(slf: &Bound<'_, Self>) -> PyResult<Option<PyErr>> {
         let py = slf.py();
         let this = slf.get();
         let why = if !this.entered.get(py) {
@@ -212,17 +247,30 @@ impl TaskGroup {
     }
 
     /// A task that was made joins.
-    fn join(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) -> PyResult<()> {
+    pub(super) fn join(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         let rules = &interop::version(py)?.task_groups;
         let parent = this.parent.cloned(py);
         any_future::add_awaited_by(task, parent.as_ref().map(|parent| parent.bind(py)))?;
+        // A Python subclass may have an `_on_task_done` of its own.
+        let heard = match slf.is_exact_instance_of::<Self>() {
+            true => None,
+            false => Some(slf.getattr(intern!(py, "_on_task_done"))?),
+        };
         if rules.hears_at_once && any_future::is_done(task)? {
-            return Self::task_done(slf, task);
+            return match heard {
+                None => Self::task_done(slf, task),
+                Some(heard) => heard.call1((task,)).map(drop),
+            };
         }
         this.task_set(py)?.add(task)?;
-        any_future::observe(task, Observer::Group(slf.clone().unbind()))?;
+        match heard {
+            None => any_future::observe(task, Observer::Group(slf.clone().unbind()))?,
+            Some(heard) => task
+                .call_method1(intern!(py, "add_done_callback"), (heard,))
+                .map(drop)?,
+        }
         if rules.cancels_late_joiners && this.aborting.get(py) && !any_future::is_done(task)? {
             any_future::cancel(task, Message::None)?;
         }
@@ -230,134 +278,8 @@ impl TaskGroup {
     }
 }
 
-/// `create_task(coro, **options)`.
-pub struct CreateTask;
-
-/// What `create_task` was given.
-struct Given<'a, 'py> {
-    coro: Borrowed<'a, 'py, PyAny>,
-    options: Options<'py>,
-    /// All keywords, where the loop has to be asked.
-    others: bool,
-}
-
-impl CreateTask {
-    /// None for a call that does not fit this Python's signature.
-    fn parse<'a, 'py>(
-        call: &FastCall<'a, 'py>,
-        py: Python<'py>,
-    ) -> PyResult<Option<Given<'a, 'py>>> {
-        let version = interop::version(py)?;
-        let mut coro = call.positional().next();
-        let mut options = Options::default();
-        let mut others = false;
-        if call.positional().len() > 1 {
-            return Ok(None);
-        }
-        for (keyword, value) in call.keywords() {
-            if is_named(&keyword, intern!(py, "name"))? {
-                options.name = Some(value.to_owned());
-            } else if is_named(&keyword, intern!(py, "context"))? {
-                options.context = Some(value.to_owned());
-            } else if coro.is_none() && is_named(&keyword, intern!(py, "coro"))? {
-                coro = Some(value);
-            } else if !version.task_groups.takes_any_keyword {
-                return Ok(None);
-            } else if version.create_task_is_open && is_named(&keyword, intern!(py, "eager_start"))?
-            {
-                options.eager_start = value.is_truthy()?;
-            } else {
-                others = true;
-            }
-        }
-        Ok(coro.map(|coro| Given {
-            coro,
-            options,
-            others,
-        }))
-    }
-
-    /// By the loop's own `create_task`, with the arguments that this Python's asyncio gives it.
-    fn ask<'py>(
-        event_loop: &Bound<'py, PyAny>,
-        call: &FastCall<'_, 'py>,
-        given: Given<'_, 'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let py = event_loop.py();
-        let rules = &interop::version(py)?.task_groups;
-        let options = PyDict::new(py);
-        if rules.takes_any_keyword {
-            for (keyword, value) in call.keywords() {
-                if !is_named(&keyword, intern!(py, "coro"))? {
-                    options.set_item(keyword, value)?;
-                }
-            }
-        } else {
-            if !rules.names_afterwards {
-                options.set_item(intern!(py, "name"), &given.options.name)?;
-            }
-            if let Some(context) = given.options.context.filter(|context| !context.is_none()) {
-                options.set_item(intern!(py, "context"), context)?;
-            }
-        }
-        let task = event_loop
-            .getattr(intern!(py, "create_task"))?
-            .call((given.coro,), Some(&options))?;
-        if rules.names_afterwards {
-            let tasks = py.import(intern!(py, "asyncio.tasks"))?;
-            let name = given.options.name;
-            tasks.call_method1(intern!(py, "_set_task_name"), (&task, name))?;
-        }
-        Ok(task)
-    }
-}
-
-impl FastMethod for CreateTask {
-    type Class = TaskGroup;
-    const NAME: &'static str = "create_task";
-    const C_NAME: &'static CStr = c"create_task";
-    const DOC: &'static CStr = c"create_task($self, coro, **options)\n--\n\n\
-        Create a new task in this group and return it; the keywords are those of asyncio.create_task.\n\n\
-        Raises RuntimeError when the group is not entered, finished or shutting down.";
-
-    fn call<'py>(
-        slf: &Bound<'py, TaskGroup>,
-        call: &FastCall<'_, 'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        let Some(given) = Self::parse(call, py)? else {
-            // A mistake: asyncio has the words for it.
-            let keywords = PyDict::new(py);
-            for (key, value) in call.keywords() {
-                keywords.set_item(key, value)?;
-            }
-            let mut all = vec![slf.clone().into_any()];
-            all.extend(call.positional().map(|argument| argument.to_owned()));
-            let original = imports(py)?.asyncio_task_group.bind(py);
-            return original
-                .getattr(intern!(py, "create_task"))?
-                .call(PyTuple::new(py, all)?, Some(&keywords));
-        };
-        if let Some(refusal) = TaskGroup::refusal(slf)? {
-            if interop::version(py)?.task_groups.closes_refused {
-                given.coro.call_method0(intern!(py, "close"))?;
-            }
-            return Err(refusal);
-        }
-        let Some(event_loop) = slf.get().event_loop.cloned(py) else {
-            return Err(PyRuntimeError::new_err("TaskGroup without a loop"));
-        };
-        let event_loop = event_loop.bind(py);
-        let task = match event_loop.cast::<EventLoop>() {
-            Ok(native) if !given.others && native.get().makes_native_tasks(py)? => {
-                native.get().check_closed(py)?;
-                Task::create(native, &given.coro, given.options)?.into_any()
-            }
-            _ => Self::ask(event_loop, call, given)?,
-        };
-        TaskGroup::join(slf, &task)?;
-        Ok(task)
-    }
+fn is_base_error(error: &Bound<'_, PyAny>) -> bool {
+    error.is_instance_of::<PySystemExit>() || error.is_instance_of::<PyKeyboardInterrupt>()
 }
 
 #[pymethods]
@@ -384,7 +306,8 @@ impl TaskGroup {
     fn __repr__(&self, py: Python<'_>) -> String {
         let tasks = self.tasks.cloned(py);
         let tasks = tasks.map_or(0, |tasks| tasks.bind(py).len());
-        let errors = self.errors.with(py, |errors| errors.len());
+        let errors = self.errors.cloned(py);
+        let errors = errors.map_or(0, |errors| errors.bind(py).len());
         let mut text = "<TaskGroup".to_owned();
         if tasks > 0 {
             text += &format!(" tasks={tasks}");
@@ -429,7 +352,7 @@ impl TaskGroup {
         if this.exiting.get(py) && this.is_empty(py) || this.aborting.get(py) {
             return Ok(());
         }
-        this.abort(py)?;
+        Self::abort(slf)?;
         if let Some(parent) = this.parent.cloned(py)
             && !this.parent_cancel_requested.replace(py, true)
         {
@@ -440,7 +363,11 @@ impl TaskGroup {
     }
 
     fn _abort(&self, py: Python<'_>) -> PyResult<()> {
-        self.abort(py)
+        self.cancel_tasks(py)
+    }
+
+    fn _is_base_error(&self, exc: &Bound<'_, PyAny>) -> bool {
+        is_base_error(exc)
     }
 
     fn _on_task_done(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -452,12 +379,19 @@ impl TaskGroup {
         self.task_set(py)
     }
 
+    #[setter(_tasks)]
+    fn set_tasks(&self, py: Python<'_>, value: Py<PySet>) {
+        self.tasks.set(py, Some(value));
+    }
+
     #[getter]
-    fn _errors<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let errors: Vec<Py<PyAny>> = self.errors.with(py, |errors| {
-            errors.iter().map(|error| error.clone_ref(py)).collect()
-        });
-        PyList::new(py, errors)
+    fn _errors<'py>(&self, py: Python<'py>) -> Bound<'py, PyList> {
+        self.error_list(py)
+    }
+
+    #[setter(_errors)]
+    fn set_errors(&self, py: Python<'_>, errors: Py<PyList>) {
+        self.errors.set(py, Some(errors));
     }
 
     #[getter]
@@ -465,9 +399,19 @@ impl TaskGroup {
         self.event_loop.cloned(py)
     }
 
+    #[setter(_loop)]
+    fn set_loop(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
+        self.event_loop.set(py, value);
+    }
+
     #[getter]
     fn _parent_task(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.parent.cloned(py)
+    }
+
+    #[setter(_parent_task)]
+    fn set_parent_task(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
+        self.parent.set(py, value);
     }
 
     #[getter]
@@ -475,9 +419,19 @@ impl TaskGroup {
         self.parent_cancel_requested.get(py)
     }
 
+    #[setter(_parent_cancel_requested)]
+    fn set_parent_cancel_requested(&self, py: Python<'_>, value: bool) {
+        self.parent_cancel_requested.set(py, value);
+    }
+
     #[getter]
     fn _base_error(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.base_error.cloned(py)
+    }
+
+    #[setter(_base_error)]
+    fn set_base_error(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
+        self.base_error.set(py, value);
     }
 
     #[getter]
@@ -485,9 +439,19 @@ impl TaskGroup {
         self.completed.cloned(py)
     }
 
+    #[setter(_on_completed_fut)]
+    fn set_on_completed_fut(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
+        self.completed.set(py, value);
+    }
+
     #[getter]
     fn _entered(&self, py: Python<'_>) -> bool {
         self.entered.get(py)
+    }
+
+    #[setter(_entered)]
+    fn set_entered(&self, py: Python<'_>, value: bool) {
+        self.entered.set(py, value);
     }
 
     #[getter]
@@ -495,9 +459,19 @@ impl TaskGroup {
         self.exiting.get(py)
     }
 
+    #[setter(_exiting)]
+    fn set_exiting(&self, py: Python<'_>, value: bool) {
+        self.exiting.set(py, value);
+    }
+
     #[getter]
     fn _aborting(&self, py: Python<'_>) -> bool {
         self.aborting.get(py)
+    }
+
+    #[setter(_aborting)]
+    fn set_aborting(&self, py: Python<'_>, value: bool) {
+        self.aborting.set(py, value);
     }
 
     #[allow(unsafe_code)]
@@ -510,9 +484,7 @@ impl TaskGroup {
             visit.call(self.event_loop.traverse())?;
             visit.call(self.parent.traverse())?;
             visit.call(self.tasks.traverse())?;
-            for error in self.errors.traverse() {
-                visit.call(error)?;
-            }
+            visit.call(self.errors.traverse())?;
             visit.call(self.base_error.traverse())?;
             visit.call(self.completed.traverse())
         }
@@ -523,7 +495,7 @@ impl TaskGroup {
             self.event_loop.set(py, None);
             self.parent.set(py, None);
             self.tasks.set(py, None);
-            drop(self.errors.take(py));
+            self.errors.set(py, None);
             self.base_error.set(py, None);
             self.completed.set(py, None);
         });

@@ -3,7 +3,7 @@
 use pyo3::exceptions::PyGeneratorExit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyList};
+use pyo3::types::PyBool;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::any_future::{self, Message};
@@ -55,7 +55,7 @@ impl GroupExit {
             // What is over keeps nobody alive: exceptions hold frames, and those hold the group.
             let group = group.get();
             group.parent.set(py, None);
-            drop(group.errors.take(py));
+            group.errors.set(py, None);
             group.base_error.set(py, None);
         }
         stepped
@@ -106,7 +106,7 @@ impl Leaving {
         let mut propagated = None;
         if let Some(raised) = &raised {
             let raised = raised.bind(py);
-            this.note_base_error(raised);
+            TaskGroup::note_base_error(group.bind(py), raised)?;
             let is_cancelled = match rules.uncancels_late {
                 true => raised.is_instance(cancelled)?,
                 false => raised.get_type().is(cancelled),
@@ -120,7 +120,7 @@ impl Leaving {
             propagated = None;
         }
         if raised.is_some() && !this.aborting.get(py) {
-            this.abort(py)?;
+            TaskGroup::abort(group.bind(py))?;
         }
         Ok(Box::new(Self {
             group,
@@ -186,7 +186,7 @@ impl Leaving {
                 self.pending = Some(error.clone_ref(py));
                 if !this.aborting.get(py) {
                     self.propagated = Some(error);
-                    this.abort(py)?;
+                    TaskGroup::abort(group.bind(py))?;
                 }
             }
             Err(error) => return Err(error),
@@ -213,7 +213,7 @@ impl Leaving {
                 propagated = self.pending;
             }
         }
-        let has_errors = this.errors.with(py, |errors| !errors.is_empty());
+        let has_errors = this.has_errors(py);
         if let Some(error) = propagated
             && !has_errors
         {
@@ -223,21 +223,20 @@ impl Leaving {
         if let Some(raised) = raised
             && !raised.is_instance(imports(py)?.cancelled_error.bind(py))?
         {
-            let kept = raised.clone().unbind();
-            this.errors.with(py, |errors| errors.push(kept));
+            this.note_error(raised)?;
         }
         let errors = this.errors.take(py);
-        if errors.is_empty() {
+        let Some(errors) = errors.filter(|errors| !errors.bind(py).is_empty()) else {
             return Ok(Stepped::Return(match raised {
                 Some(_) => PyBool::new(py, true).to_owned().into_any().unbind(),
                 None => py.None(),
             }));
-        }
+        };
         if rules.keeps_cancel_count {
             renew_cancel(py, this)?;
         }
         if rules.lets_generator_exit_pass
-            && errors.len() == 1
+            && errors.bind(py).len() == 1
             && let Some(raised) = raised
             && raised.is_instance_of::<PyGeneratorExit>()
         {
@@ -247,7 +246,7 @@ impl Leaving {
             .import(intern!(py, "builtins"))?
             .getattr(intern!(py, "BaseExceptionGroup"))?;
         let text = "unhandled errors in a TaskGroup";
-        let error = PyErr::from_value(class.call1((text, PyList::new(py, errors)?))?);
+        let error = PyErr::from_value(class.call1((text, errors))?);
         error.set_context(py, raised.map(|raised| PyErr::from_value(raised.clone())));
         error.set_cause(py, None); // `from None`
         Err(error)

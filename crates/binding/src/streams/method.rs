@@ -158,6 +158,9 @@ impl Method {
             }
         };
         let owner = owner?.to_owned().cast_into::<StreamReader>().ok()?;
+        if owner.get().overrides_reads {
+            return None;
+        }
         Some(match self {
             Self::Read => {
                 let count = given.map_or(Some(-1), |given| given.extract().ok())?;

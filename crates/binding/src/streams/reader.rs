@@ -32,7 +32,19 @@ pub struct StreamReader {
     paused: GilCell<bool>,
     /// A Python subclass has a `feed_data` of its own.
     pub overrides_feed: bool,
+    /// A Python subclass has one of its own of what the coroutines call of each other: asyncio's coroutines do the work.
+    pub overrides_reads: bool,
 }
+
+/// What the coroutines are, and call.
+const READS: [&str; 6] = [
+    "read",
+    "readexactly",
+    "readuntil",
+    "readline",
+    "_wait_for_data",
+    "_maybe_resume_transport",
+];
 
 impl StreamReader {
     /// How many bytes there may be before the transport is paused, halved; and in a line.
@@ -147,6 +159,7 @@ impl StreamReader {
             transport: GilCell::new(None),
             paused: GilCell::new(false),
             overrides_feed: overrides_any::<Self>(class, &["feed_data"])?,
+            overrides_reads: overrides_any::<Self>(class, &READS)?,
         })
     }
 

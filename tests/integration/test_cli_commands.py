@@ -49,6 +49,27 @@ def test_nonsense_is_refused_without_a_traceback(command: str) -> None:
     assert "Traceback" not in ended.stderr
 
 
+def test_the_list_of_commands_is_not_cut_off() -> None:
+    assert "..." not in riata("--help").stdout.partition("Commands:")[2].partition("Examples:")[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--watchdog"], "'--watchdog' requires an argument"),
+        (["--watchdog", "x", "x.py"], "is not a valid float"),
+        *((["--watchdog", value, "x.py"], "is no number of seconds above 0") for value in ("0", "-1", "nan", "inf")),
+        (["--profile=/no/such/folder/x", "x.py"], "cannot be written"),
+        (["--profile=/", "x.py"], "cannot be written"),
+    ],
+)
+def test_a_wrong_value_is_refused_before_the_program_begins(arguments: list[str], told: str) -> None:
+    ended = riata("run", *arguments)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert told in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_no_such_command() -> None:
     ended = riata("runn")
     assert (ended.returncode, ended.stdout) == (2, "")
@@ -159,6 +180,13 @@ def test_compare_tells_of_programs_that_fail(program: str, told: str) -> None:
     assert f"On riata the program {'was killed by' if 'SIG' in told else 'ended with'} {told}." in ended.stderr
 
 
+def test_compare_runs_a_program_that_always_fails_once() -> None:
+    ended = riata("compare", "/no/such/file.py")
+    assert ended.returncode == 1
+    assert ended.stderr.count("can't open file") == ended.stderr.count("ended with status 2")
+    assert "Medians of 1 run," in ended.stdout
+
+
 def test_compare_of_nothing() -> None:
     assert riata("compare").returncode == 2
     assert riata("compare", "-").returncode == 2
@@ -169,14 +197,35 @@ def test_compare_of_nothing() -> None:
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(shell: str) -> None:
     assert "_RIATA_COMPLETE" in riata("completion", shell).stdout
-    completed = subprocess.run(
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("riata do", "plain,doctor"),
+        ("riata run --le", "plain,--legacy"),
+        ("riata run pro", "file,pro"),
+        ("riata run --reload pro", "file,pro"),
+        ("riata run program.py --le", "file,--le"),
+        ("riata compare pro", "file,pro"),
+        ("riata modernize pro", "file,pro"),
+        ("riata completion z", "plain,zsh"),
+    ],
+)
+def test_what_is_completed(words: str, completed: str) -> None:
+    shown = subprocess.run(
         [Path(sys.executable).with_name("riata")],
-        env={**ENVIRONMENT, "_RIATA_COMPLETE": "bash_complete", "COMP_WORDS": "riata run --le", "COMP_CWORD": "2"},
+        env={
+            **ENVIRONMENT,
+            "_RIATA_COMPLETE": "bash_complete",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(len(words.split()) - 1),
+        },
         capture_output=True,
         text=True,
         check=False,
     )
-    assert "--legacy" in completed.stdout
+    assert shown.stdout.splitlines() == [completed]
 
 
 def test_debug_is_asyncios_debug_mode() -> None:

@@ -25,6 +25,7 @@ def main() -> None:
 
 
 @main.command(
+    short_help="Write today's asyncio into old programs.",
     epilog="""\b
 Examples:
   riata modernize old.py
@@ -32,7 +33,7 @@ Examples:
 """,
 )
 @click.option("--write", is_flag=True, help="Change the files; otherwise the changes are printed.")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
 def modernize(files: tuple[str, ...], write: bool) -> None:
     """Change what Python took away from asyncio to what is written today, and nothing else.
 

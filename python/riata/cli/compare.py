@@ -107,13 +107,16 @@ def compare(arguments: tuple[str, ...], rounds: int, show: bool) -> None:
         for _ in range(rounds):
             for loop, taken in readings.items():
                 taken.append(run_once(loop, command, show))
+            if all(taken[0].status for taken in readings.values()):
+                break
     except StartError as error:
         raise click.ClickException(str(error)) from None
     for line in table(readings):
         click.echo(line)
     if "uvloop" not in readings:
         click.echo("uvloop is not installed, and so not compared.")
-    click.echo(f"Medians of {rounds} run{'s' * (rounds != 1)}, in turn.")
+    runs = len(readings["riata"])
+    click.echo(f"Medians of {runs} run{'s' * (runs != 1)}, in turn.")
     failed = {loop: one.status for loop, taken in readings.items() for one in taken if one.status}
     for loop, status in failed.items():
         how = f"was killed by {signal.Signals(status - 128).name}" if status > 128 else f"ended with status {status}"

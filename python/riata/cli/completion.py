@@ -5,12 +5,13 @@ from click.shell_completion import get_completion_class
 
 
 @click.command(
+    short_help="Print what completes this in a shell.",
     epilog="""\b
 Examples:
   riata completion bash >> ~/.bashrc
   riata completion zsh >> ~/.zshrc
   riata completion fish > ~/.config/fish/completions/riata.fish
-"""
+""",
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context

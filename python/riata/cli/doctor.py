@@ -190,11 +190,12 @@ PROBES: Final = (interpreter, kernel, io_uring, limits, environment, libraries, 
 
 
 @click.command(
+    short_help="Look at this machine and its libraries.",
     epilog="""\b
 Examples:
   riata doctor
   riata doctor | less
-"""
+""",
 )
 def doctor() -> None:
     """Look at kernel, Python, limits and libraries, and say what to change.

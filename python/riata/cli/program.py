@@ -1,9 +1,13 @@
 """`riata run` and what else starts programs: their own options first, then Python's, then the program."""
 
+import math
+import os
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from riata.cli.interpreter import CommandLine, StartError, replace_process
 
@@ -25,8 +29,35 @@ PROGRAM: Final = "[-m MODULE | SCRIPT | -c CODE] [ARG]..."
 _PYTHONS_LONG: Final = {"--check-hash-based-pycs", "--help-all", "--help-env", "--help-xoptions", "--version"}
 
 
+def _seconds(_ctx: click.Context, _param: click.Parameter, seconds: float | None) -> float | None:
+    """See that a time is one to wait for."""
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise click.BadParameter(f"{seconds} is no number of seconds above 0")
+    return seconds
+
+
+def _writable(_ctx: click.Context, _param: click.Parameter, place: str | None) -> str | None:
+    """See that a profile could be written, before a program runs for an hour."""
+    if place not in (None, "-"):
+        file = Path(place)
+        if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+            raise click.BadParameter(f"{place!r} cannot be written")
+    return place
+
+
+def _files(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Have the shell complete names of files."""
+    return [CompletionItem(incomplete, type="file")]
+
+
 class Program(click.Command):
     """A command whose own options come first; what follows is Python's, and the program's."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete options as long as they are the command's own."""
+        if ctx.params.get("arguments"):
+            return [CompletionItem(incomplete, type="file")]
+        return super().shell_complete(ctx, incomplete)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Keep click's hands off everything behind the command's own options."""
@@ -46,18 +77,26 @@ class Program(click.Command):
             if isinstance(option.flag_value, str) and not option.is_flag and "=" not in word:
                 word = f"{word}={option.flag_value}"  # its value cannot be the next word: that is the program
             own.append(word)
-            if not option.is_flag and "=" not in word and rest:
+            if not option.is_flag and "=" not in word:
+                if not rest:
+                    raise click.BadOptionUsage(word, f"Option {word!r} requires an argument.", ctx)
                 own.append(rest.pop(0))
         return own, rest
 
 
-@click.command(cls=Program, options_metavar="[OPTIONS] [PYTHON OPTIONS]", epilog=EXAMPLES)
+@click.command(
+    cls=Program,
+    options_metavar="[OPTIONS] [PYTHON OPTIONS]",
+    short_help="Run a program on riata's loop.",
+    epilog=EXAMPLES,
+)
 @click.option("--legacy", is_flag=True, help="Give back what Python took away from asyncio since 3.4.")
 @click.option("--debug", is_flag=True, help="asyncio's debug mode, as PYTHONASYNCIODEBUG=1.")
 @click.option("--no-primitives", is_flag=True, help="Install the loop alone: gather, sleep and the like are asyncio's.")
 @click.option(
     "--watchdog",
-    type=click.FloatRange(0, min_open=True),
+    type=float,
+    callback=_seconds,
     metavar="SECONDS",
     help="Report on stderr what holds the loop for longer, while it does: stack, task, and where that was made.",
 )
@@ -72,9 +111,10 @@ class Program(click.Command):
     is_flag=False,
     flag_value="-",
     metavar="[=FILE]",
+    callback=_writable,
     help="Profile the main thread with cProfile: a table on stderr, or FILE for pstats.",
 )
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar=PROGRAM)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar=PROGRAM, shell_complete=_files)
 def run(arguments: tuple[str, ...], reload: bool, **options: object) -> None:
     """Run a program on riata's loop, otherwise exactly as `python` would.
 
@@ -99,6 +139,7 @@ def run(arguments: tuple[str, ...], reload: bool, **options: object) -> None:
 @click.command(
     cls=Program,
     options_metavar="[OPTIONS] [PYTHON OPTIONS]",
+    short_help="Compare asyncio, uvloop and riata.",
     epilog="""\b
 Examples:
   riata compare crawl.py --depth 3
@@ -107,12 +148,12 @@ Examples:
 )
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="How often each loop runs it.")
 @click.option("--show", is_flag=True, help="Let the program's output through, which is thrown away otherwise.")
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar=PROGRAM)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar=PROGRAM, shell_complete=_files)
 def compare(arguments: tuple[str, ...], rounds: int, show: bool) -> None:
     """Run the same program on asyncio, on uvloop if it is installed, and on riata, and compare what it takes.
 
     Wall clock, CPU time, memory and context switches of the program's process and of children that it waited for.
-    Ends with status 1 if the program failed on any of them.
+    A program that fails on each of them is run once. Ends with status 1 if it failed on any.
     """
     from riata.cli.compare import compare
 

@@ -1,5 +1,6 @@
 """The examples of the documentation do what stands below them, and are typed."""
 
+import os
 import re
 import subprocess
 import sys
@@ -35,6 +36,47 @@ def test_every_public_name_is_in_an_example() -> None:
     programs = "".join(program for program, _ in examples())
     names = set(riata.__all__) - {"EventLoopPolicy"}  # not on every Python
     assert not {name for name in names if f"riata.{name}" not in programs}
+
+
+README = DOCS.parent / "README.md"
+# Pages that show a part of the README.
+PARTS = {"differences.md", "speed.md"}
+LINK = re.compile(r"\]\((?!\w+:|#)(?P<path>[^)#\s]+)(?:#(?P<heading>[^)\s]*))?\)")
+
+
+def links(page: Path) -> list[tuple[Path, str | None]]:
+    found = LINK.finditer(page.read_text())
+    return [(Path(os.path.normpath(page.parent / link["path"])), link["heading"]) for link in found]
+
+
+def headings(page: Path) -> set[str]:
+    """As the places that links lead to are named: lower case, dashes for spaces, no punctuation."""
+    found = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+@pytest.mark.parametrize("page", [*DOCS.parent.glob("*.md"), *DOCS.rglob("*.md")], ids=lambda page: str(page.name))
+def test_links_lead_somewhere(page: Path) -> None:
+    assert [target for target, _ in links(page) if not target.exists()] == []
+    assert [(target, name) for target, name in links(page) if name and name not in headings(target)] == []
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    linked = {target for target, _ in links(README)}
+    assert [page for page in DOCS.rglob("*.md") if page not in linked and page.name not in PARTS] == []
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    listed = set((DOCS / "index.md").read_text().split())
+    pages = [str(page.relative_to(DOCS).with_suffix("")) for page in DOCS.rglob("*.md")]
+    assert [page for page in pages if page not in listed and page != "index"] == []
+
+
+def test_the_readmes_program_runs() -> None:
+    program = re.search(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    assert program is not None
+    run = subprocess.run([sys.executable, "-W", "error", "-c", program[1]], capture_output=True, text=True, timeout=60)
+    assert (sorted(run.stdout.splitlines()), run.stderr) == (["a 0", "a 1", "a 2", "b 0", "b 1", "b 2"], "")
 
 
 def test_the_examples_are_typed(tmp_path: Path) -> None:

@@ -75,10 +75,24 @@ def test_what_blocks_is_reported_with_its_task(blocking: str) -> None:
     assert "created at" in errors
 
 
-def test_reading_from_a_server_that_does_not_answer() -> None:
+ASKING = {
+    "http.client": """
+            connection = http.client.HTTPConnection(*server.getsockname())
+            connection.request("GET", "/")
+            response = connection.getresponse()
+            return response.read()""",
+    "requests": """
+            host, port = server.getsockname()
+            return requests.get(f"http://{host}:{port}/").content""",
+}
+
+
+@pytest.mark.parametrize("library", list(ASKING))
+def test_reading_from_a_server_that_does_not_answer(library: str) -> None:
+    line = {"http.client": "connection.getresponse()", "requests": "requests.get("}[library]
     run(
-        """
-        import http.client
+        f"""
+        import {library}
 
         server = socket.create_server(("127.0.0.1", 0))
 
@@ -89,18 +103,14 @@ def test_reading_from_a_server_that_does_not_answer() -> None:
                 told.wait()
                 connection.sendall(b"HTTP/1.0 200 OK\\r\\n\\r\\nhello")
 
-        async def freeze():
-            connection = http.client.HTTPConnection("127.0.0.1", server.getsockname()[1])
-            connection.request("GET", "/")
-            response = connection.getresponse()
-            return response.read()
+        async def freeze():{ASKING[library]}
 
         thread = threading.Thread(target=answer)
         thread.start()
         assert run(parent()) == b"hello"
         thread.join()
         server.close()
-        check("connection.getresponse()")
+        check({line!r})
         assert any("recv" in frame.line for frame in reports[0].stack)
         """
     )

@@ -324,6 +324,18 @@ def test_ctrl_c_in_a_terminal_interrupts_a_reloaded_program_once(tmp_path: Path)
     assert process.returncode == 0
 
 
+def test_reload_says_that_a_program_has_ended(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text("raise SystemExit(3)")
+    with subprocess.Popen(
+        [*RIATA, "run", "--reload", "program.py"], cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "riata run: the program has ended; waiting for a change\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == ""
+    assert process.returncode == 3
+
+
 def test_reload_without_the_library_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "watchfiles.py").write_text("raise ImportError")
     ended = subprocess.run(

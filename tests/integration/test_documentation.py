@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 import riata
+import riata.gevent
+import riata.legacy
+import riata.watchdog
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted([DOCS.parent / "README.zh-CN.md", *DOCS.glob("*.md"), *DOCS.glob("zh/*.md")])
@@ -34,8 +37,8 @@ def test_an_example(program: str, output: str) -> None:
 
 def test_every_public_name_is_in_an_example() -> None:
     programs = "".join(program for program, _ in examples())
-    names = set(riata.__all__) - {"EventLoopPolicy"}  # not on every Python
-    assert not {name for name in names if f"riata.{name}" not in programs}
+    for module in (riata, riata.gevent, riata.legacy, riata.watchdog):
+        assert [name for name in module.__all__ if f"{module.__name__}.{name}" not in programs] == []
 
 
 README = DOCS.parent / "README.md"

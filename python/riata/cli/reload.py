@@ -21,6 +21,8 @@ _SI_KERNEL: Final = 0x80
 _IGNORED_HERE: Final = (signal.SIGPIPE, signal.SIGXFSZ)
 _PATIENCE: Final = 5.0
 _STEP: Final = 0.01
+# Milliseconds between two looks at whether the program has ended by itself.
+_LOOK: Final = 500
 
 
 class _Program:
@@ -34,6 +36,10 @@ class _Program:
         """Send it a signal, unless it has ended."""
         if self._poll() is None:
             os.kill(self.pid, number)
+
+    def has_ended(self) -> bool:
+        """Whether it has ended since this was asked last."""
+        return self._status is None and self._poll() is not None
 
     def end(self) -> int:
         """Wait for its end, at most 5 s before it is killed; its exit status, negative for a signal."""
@@ -90,7 +96,13 @@ def run_again(command: CommandLine, options: dict[str, object]) -> int:
     stop = _Stop()
     program = _Program(words, environment)
     try:
-        for changes in watch(os.getcwd(), watch_filter=PythonFilter(), stop_event=stop.event):
+        for changes in watch(
+            os.getcwd(), watch_filter=PythonFilter(), stop_event=stop.event, rust_timeout=_LOOK, yield_on_timeout=True
+        ):
+            if not changes:
+                if program.has_ended():
+                    click.secho("riata run: the program has ended; waiting for a change", fg="yellow", err=True)
+                continue
             names = ", ".join(sorted({os.path.relpath(path) for _, path in changes})[:3])
             click.secho(f"riata run: {names} changed, starting again", fg="yellow", err=True)
             program.send_signal(signal.SIGINT)

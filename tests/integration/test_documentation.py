@@ -32,7 +32,9 @@ def test_an_example(program: str, output: str) -> None:
     run = subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", "-c", program], capture_output=True, text=True, timeout=60
     )
-    assert (run.stdout, run.stderr) == (output, "")
+    # Debug mode says which callback took longer than 0.1 s: on a busy machine, that is any.
+    errors = re.sub(r"^Executing <.*> took [\d.]+ seconds\n", "", run.stderr, flags=re.MULTILINE)
+    assert (run.stdout, errors) == (output, "")
 
 
 def test_every_public_name_is_in_an_example() -> None:

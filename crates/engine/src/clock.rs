@@ -44,8 +44,10 @@ impl Nanos {
         if secs.is_nan() || secs <= 0.0 {
             return Self(0);
         }
-        // A cast from float saturates.
-        let guess = (secs * 1e9).ceil() as u64;
+        // Rounded up. A cast from float saturates; from 2^53 on every product is whole.
+        let product = secs * 1e9;
+        let whole = product as u64;
+        let guess = whole.saturating_add(u64::from((whole as f64) < product));
         let reaches = |nanos: u64| Self(nanos).as_secs_f64() >= secs;
         if reaches(guess) && !reaches(guess.saturating_sub(1)) {
             return Self(guess);

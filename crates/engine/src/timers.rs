@@ -135,6 +135,56 @@ impl<T> Timers<T> {
         self.remove_at(0)
     }
 
+    /// Whether so much is due at `now` that `take_due` is worth its while. O(1).
+    pub fn much_is_due(&self, now: Nanos) -> bool {
+        let first = self.heap.get(..=ARITY);
+        first.is_some_and(|nodes| nodes.iter().all(|node| node.deadline <= now))
+    }
+
+    /// Removes all that is due at `now`, and returns the payloads in (deadline, insertion) order: what `pop_due` gives
+    /// when it is called again and again.
+    ///
+    /// Where much is due it is sorted at once, and what is left made a heap again; a heap of timers that were started in
+    /// the order of their deadlines is sorted already.
+    pub fn take_due(&mut self, now: Nanos) -> Vec<T> {
+        let due = self.count_due(now);
+        if due < self.heap.len() / ARITY {
+            return std::iter::from_fn(|| self.pop_due(now)).collect();
+        }
+        let mut nodes = std::mem::take(&mut self.heap);
+        let (mut taken, mut left) = (Vec::with_capacity(due), Vec::new());
+        for node in nodes.drain(..) {
+            match node.deadline <= now {
+                true => taken.push(node),
+                false => left.push(node),
+            }
+        }
+        nodes.append(&mut left);
+        self.heap = nodes;
+        self.make_heap();
+        taken.sort_unstable_by_key(|node| (node.deadline, node.sequence));
+        let mut payloads = Vec::with_capacity(due);
+        payloads.extend(taken.iter().filter_map(|node| self.vacate(node.slot)));
+        payloads
+    }
+
+    /// How many are due at `now`. Looks at those and their children alone.
+    fn count_due(&self, now: Nanos) -> usize {
+        let is_due = |position: &usize| {
+            self.heap
+                .get(*position)
+                .is_some_and(|node| node.deadline <= now)
+        };
+        let mut due: Vec<usize> = std::iter::once(0).filter(is_due).collect();
+        let mut seen = 0;
+        while let Some(position) = due.get(seen) {
+            let first = position * ARITY + 1;
+            due.extend((first..first + ARITY).filter(is_due));
+            seen += 1;
+        }
+        seen
+    }
+
     /// The payload of `key`, unless the key is stale.
     pub fn get(&self, key: TimerKey) -> Option<&T> {
         let slot = self.slots.get(key.index as usize)?;
@@ -196,6 +246,13 @@ impl<T> Timers<T> {
             self.heap[place].sequence = number as u32;
         }
         self.sequence = self.heap.len() as u32;
+    }
+
+    /// Brings nodes that stand in any order into the order of a heap, and notes their places. O(n).
+    fn make_heap(&mut self) {
+        for position in (0..self.heap.len()).rev() {
+            self.sink(position);
+        }
     }
 
     fn remove_at(&mut self, position: usize) -> Option<T> {
@@ -350,6 +407,7 @@ mod tests {
         Insert(u64),
         Remove(usize),
         Pop(u64),
+        TakeDue(u64),
         TakeAll,
     }
 
@@ -359,6 +417,7 @@ mod tests {
             40 => (0..12u64).prop_map(Call::Insert),
             15 => any::<usize>().prop_map(Call::Remove),
             20 => (0..12u64).prop_map(Call::Pop),
+            4 => (0..12u64).prop_map(Call::TakeDue),
             1 => Just(Call::TakeAll),
         ]
     }
@@ -389,6 +448,11 @@ mod tests {
                         let is_due = model.first().is_some_and(|it| it.0 <= now);
                         let expected = is_due.then(|| model.remove(0).1);
                         prop_assert_eq!(timers.pop_due(at(now)), expected);
+                    }
+                    Call::TakeDue(now) => {
+                        let due = model.iter().take_while(|it| it.0 <= now).count();
+                        let expected: Vec<_> = model.drain(..due).map(|it| it.1).collect();
+                        prop_assert_eq!(timers.take_due(at(now)), expected);
                     }
                     Call::TakeAll => {
                         let mut taken = timers.take_all();

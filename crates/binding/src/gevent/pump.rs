@@ -367,9 +367,7 @@ impl GreenLoop {
         }) {
             return;
         }
-        let due: Vec<Timer> = timers.with(py, |timers| {
-            std::iter::from_fn(|| timers.pop_due(now)).collect()
-        });
+        let due: Vec<Timer> = timers.with(py, |timers| timers.take_due(now));
         for timer in due {
             EventLoop::fire_timer(core, timer);
         }

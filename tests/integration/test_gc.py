@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import gc
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -390,4 +391,85 @@ def test_every_forgotten_failure_is_reported(loop_factory: LoopFactory) -> None:
             loop.create_future()
             loop.create_future().set_exception(ValueError())
     assert reported == ["Future exception was never retrieved"] * 300
+    loop.close()
+
+
+class Holder:
+    """In a circle with the handle of its own callback."""
+
+    handle: asyncio.Handle
+    fails = False
+
+    def hold(self, call_soon: Callable[..., asyncio.Handle]) -> None:
+        self.handle = call_soon(self.call)
+
+    def call(self) -> None:
+        if self.fails:
+            raise ValueError
+
+
+def test_a_handle_that_has_run_is_seen_by_the_collector(loop_factory: LoopFactory) -> None:
+    loop = loop_factory()
+    holders = {name: Holder() for name in ("ran", "cancelled", "failed", "sent", "sent by a thread", "later")}
+    reported: list[asyncio.Handle] = []
+    loop.set_exception_handler(lambda _, context: reported.append(context["handle"]))
+
+    def begin() -> None:
+        holders["ran"].hold(loop.call_soon)
+        holders["cancelled"].hold(loop.call_soon)
+        holders["cancelled"].handle.cancel()
+        holders["failed"].fails = True
+        holders["failed"].hold(loop.call_soon)
+        holders["sent"].hold(loop.call_soon_threadsafe)
+        thread = threading.Thread(target=holders["sent by a thread"].hold, args=(loop.call_soon_threadsafe,))
+        thread.start()
+        thread.join()
+        loop.call_later(0, holders["later"].hold, loop.call_soon)
+
+    loop.call_soon(begin)
+    for _ in range(4):
+        turn(loop)
+    assert reported == [holders["failed"].handle]
+    assert all(gc.is_tracked(holder.handle) for holder in holders.values())
+    references = [weakref.ref(holder) for holder in holders.values()]
+    reported.clear()
+    holders.clear()
+    gc.collect()
+    assert [reference() for reference in references] == [None] * 6
+    loop.close()
+
+
+def test_what_a_stopped_loop_has_ready_is_seen_by_the_collector(loop_factory: LoopFactory) -> None:
+    loop = loop_factory()
+    handles = []
+
+    def stop() -> None:
+        loop.stop()
+        handles.append(loop.call_soon(int))
+        thread = threading.Thread(target=lambda: handles.append(loop.call_soon_threadsafe(int)))
+        thread.start()
+        thread.join()
+
+    loop.call_soon(stop)
+    loop.run_forever()
+    assert [gc.is_tracked(handle) for handle in handles] == [True, True]
+    turn(loop)
+    loop.close()
+
+
+def test_what_threads_sent_before_a_loop_stopped_comes_before_what_is_added_later(loop_factory: LoopFactory) -> None:
+    loop = loop_factory()
+    order: list[str] = []
+
+    def stop() -> None:
+        loop.stop()
+        thread = threading.Thread(target=loop.call_soon_threadsafe, args=(order.append, "sent"))
+        thread.start()
+        thread.join()
+
+    loop.call_soon(stop)
+    loop.run_forever()
+    loop.call_soon(order.append, "added")
+    turn(loop)
+    assert order == ["sent", "added"]
     loop.close()

@@ -5,11 +5,13 @@
 
 #![allow(unsafe_code)]
 
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3::PyTypeInfo;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::ffi;
+use pyo3::impl_::trampoline::{MethodDef, fastcall_kw};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
@@ -193,7 +195,7 @@ const fn definition<M: FastMethod>() -> ffi::PyMethodDef {
     ffi::PyMethodDef {
         ml_name: M::C_NAME.as_ptr(),
         ml_meth: ffi::PyMethodDefPointer {
-            PyCFunctionFastWithKeywords: raw::<M>,
+            PyCFunctionFastWithKeywords: fastcall_kw::<Entry<M>>,
         },
         ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
         ml_doc: M::DOC.as_ptr(),
@@ -250,15 +252,24 @@ unsafe fn install_in<T: PyTypeInfo>(
     Ok(())
 }
 
-unsafe extern "C" fn raw<M: FastMethod>(
+/// PyO3's own entry for such methods. Its public `attach` would ask the interpreter for the GIL wherever no frame of PyO3's
+/// is below, as in threads that send callbacks.
+struct Entry<M>(PhantomData<M>);
+
+impl<M: FastMethod> MethodDef<fastcall_kw::Func> for Entry<M> {
+    const METH: fastcall_kw::Func = called::<M>;
+}
+
+unsafe fn called<M: FastMethod>(
+    py: Python<'_>,
     slf: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     positional: ffi::Py_ssize_t,
     names: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
+) -> PyResult<*mut ffi::PyObject> {
     // SAFETY: B6: called by the interpreter, which is initialized and holds the GIL, through a descriptor that
     // has checked `slf` to be of the class, with `positional` values followed by one for each of `names`.
-    let call = |py: Python<'_>| unsafe {
+    let call = || unsafe {
         let names =
             (!names.is_null()).then(|| Borrowed::from_ptr(py, names).cast_unchecked::<PyTuple>());
         let positional = positional.cast_unsigned();
@@ -280,17 +291,10 @@ unsafe extern "C" fn raw<M: FastMethod>(
         )
         .map(Bound::into_ptr)
     };
-    let guarded = |py: Python<'_>| match catch_unwind(AssertUnwindSafe(|| call(py))) {
-        Ok(Ok(object)) => object,
-        Ok(Err(error)) => {
-            error.restore(py);
-            std::ptr::null_mut()
-        }
-        Err(_) => {
-            PyRuntimeError::new_err("riata panicked; the message is on stderr").restore(py);
-            std::ptr::null_mut()
-        }
-    };
-    // SAFETY: B6: as above. Attaching tells PyO3 that references may be dropped at once.
-    unsafe { Python::attach_unchecked(guarded) }
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(outcome) => outcome,
+        Err(_) => Err(PyRuntimeError::new_err(
+            "riata panicked; the message is on stderr",
+        )),
+    }
 }

@@ -11,13 +11,16 @@ use pyo3::prelude::*;
 
 use crate::cell::GilCell;
 use crate::combine::Coroutine;
-use crate::future::Future;
+use crate::future::{Future, FutureIter};
 use crate::gevent::callback::Callback;
 use crate::handle::{Handle, TimerHandle};
 use crate::task::Task;
 
-/// How much memory of dead objects is kept for each type, in objects.
+/// How much memory of dead objects is kept for most types, in objects.
 const MOST: usize = 1024;
+
+/// The same for handles, which come in bursts: what other threads send until the loop gets the GIL. 1 MB.
+const MOST_HANDLES: usize = 8 * MOST;
 
 /// Memory of dead objects of one type.
 pub struct Kept(Vec<*mut ffi::PyObject>);
@@ -27,13 +30,18 @@ unsafe impl Send for Kept {}
 
 /// A type whose exact instances' memory is kept.
 trait Recycled: PyTypeInfo {
+    /// How many.
+    const MOST: usize;
+
     /// Where.
     fn kept() -> &'static GilCell<Kept>;
 }
 
 macro_rules! recycled {
-    ($($class:ty),*) => {$(
+    ($most:expr; $($class:ty),*) => {$(
         impl Recycled for $class {
+            const MOST: usize = $most;
+
             fn kept() -> &'static GilCell<Kept> {
                 static KEPT: GilCell<Kept> = GilCell::new(Kept(Vec::new()));
                 &KEPT
@@ -41,13 +49,23 @@ macro_rules! recycled {
         }
     )*};
 }
-recycled!(Handle, TimerHandle, Future, Task, Coroutine, Callback);
+recycled!(MOST_HANDLES; Handle);
+recycled!(
+    MOST;
+    TimerHandle,
+    Future,
+    FutureIter,
+    Task,
+    Coroutine,
+    Callback
+);
 
 /// Puts the allocators in. Called once, while the module is made.
 pub fn install(py: Python<'_>) {
     install_one::<Handle>(py);
     install_one::<TimerHandle>(py);
     install_one::<Future>(py);
+    install_one::<FutureIter>(py);
     install_one::<Task>(py);
     install_one::<Coroutine>(py);
     install_one::<Callback>(py);
@@ -100,7 +118,7 @@ unsafe extern "C" fn free<T: Recycled>(object: *mut std::ffi::c_void) {
         let kept = ffi::Py_TYPE(dead) == T::type_object_raw(py)
             && ffi::PyObject_GC_IsFinalized(dead) == 0
             && T::kept().with(py, |kept| {
-                let room = kept.0.len() < MOST;
+                let room = kept.0.len() < T::MOST;
                 if room {
                     kept.0.push(dead);
                 }

@@ -8,7 +8,7 @@
 
 #![allow(unsafe_code)]
 
-use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyStopIteration, PyTypeError};
+use pyo3::exceptions::{PyBaseException, PyKeyError, PyRuntimeError, PyStopIteration, PyTypeError};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -311,11 +311,11 @@ pub fn clear_current_task(event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = event_loop.py();
     match &version(py)?.current {
         CurrentTask::Dict(entries) => {
-            let entries = entries.bind(py);
-            if entries.contains(event_loop)? {
-                entries.del_item(event_loop)?;
+            // There, unless somebody has meddled.
+            match entries.bind(py).del_item(event_loop) {
+                Err(error) if error.is_instance_of::<PyKeyError>(py) => Ok(()),
+                deleted => deleted,
             }
-            Ok(())
         }
         CurrentTask::Swap { swap, .. } => swap.bind(py).call1((event_loop, py.None())).map(drop),
     }
@@ -350,6 +350,21 @@ pub fn swap_current_task<'py>(
 /// # Errors
 /// RuntimeError when another task is, as `asyncio.tasks._enter_task` raises.
 pub fn enter_task<'py>(event_loop: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {
+    let py = event_loop.py();
+    if let CurrentTask::Dict(entries) = &version(py)?.current {
+        let entries = entries.bind(py);
+        let others = entries.len();
+        // SAFETY: B4: live objects; what stands there then is borrowed, or NULL with an exception set.
+        let current = unsafe {
+            let current =
+                ffi::PyDict_SetDefault(entries.as_ptr(), event_loop.as_ptr(), task.as_ptr());
+            Bound::from_borrowed_ptr_or_err(py, current)?
+        };
+        return match entries.len() == others {
+            true => Err(PyRuntimeError::new_err(cannot_enter(task, &current)?)),
+            false => Ok(()),
+        };
+    }
     match swap_current_task(event_loop, Some(task))? {
         None => Ok(()),
         Some(before) => {

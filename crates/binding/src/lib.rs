@@ -11,6 +11,7 @@
 
 mod cell;
 mod child;
+mod collector;
 mod combine;
 mod context;
 mod coroutine;

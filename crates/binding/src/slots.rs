@@ -176,7 +176,7 @@ pub fn make_abstract<T: PyTypeInfo>(py: Python<'_>) -> PyResult<()> {
         .map(drop)
 }
 
-/// Sets the slots by which `await` goes on.
+/// Sets the slots by which `await` begins and goes on.
 ///
 /// # Safety
 /// `class` is the type object of `T`.
@@ -185,7 +185,11 @@ unsafe fn set_awaited<T: Awaited>(class: *mut ffi::PyTypeObject) {
     unsafe {
         if !(*class).tp_as_async.is_null() {
             (*(*class).tp_as_async).am_send = Some(send::<T>);
+            if (*(*class).tp_as_async).am_await.is_some() {
+                (*(*class).tp_as_async).am_await = Some(ffi::PyObject_SelfIter);
+            }
         }
+        (*class).tp_iter = Some(ffi::PyObject_SelfIter);
         (*class).tp_iternext = Some(next::<T>);
     }
 }

@@ -17,21 +17,18 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
 type Send = unsafe extern "C-unwind" fn(Object, Object, *mut Object) -> c_int;
-type Call = unsafe extern "C-unwind" fn(Object, Object, Object) -> Object;
 type Vectorcall = unsafe extern "C-unwind" fn(Object, *const Object, usize, Object) -> Object;
 type Object = *mut ffi::PyObject;
 
 /// The interpreter's functions by address. Called by name they would be the ones that pyo3 has declared as never
 /// unwinding, and the linker's optimizer would leave the guards out.
 static PYITER_SEND: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
-static PYOBJECT_CALL: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 static PYOBJECT_VECTORCALL_DICT: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 static PYOBJECT_VECTORCALL_METHOD: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 
 /// Finds the functions. Called once, while the module is made.
 pub fn install() {
     PYITER_SEND.store(black_box(ffi::PyIter_Send as *mut ()), Ordering::Relaxed);
-    PYOBJECT_CALL.store(black_box(ffi::PyObject_Call as *mut ()), Ordering::Relaxed);
     PYOBJECT_VECTORCALL_DICT.store(
         black_box(ffi::PyObject_VectorcallDict as *mut ()),
         Ordering::Relaxed,
@@ -109,10 +106,17 @@ pub fn call<'py>(
     callable: &Bound<'py, PyAny>,
     args: &Bound<'py, PyTuple>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    // SAFETY: B4: the objects live across the call, which returns a new reference, or NULL with an exception set.
+    let values = args.as_slice();
+    // SAFETY: B4: the objects live across the call, which returns a new reference, or NULL with an exception set. A `Bound`
+    // is a pointer, and the tuple keeps what its slice shows.
     unsafe {
         let result = guarded(|| {
-            function::<Call>(&PYOBJECT_CALL)(callable.as_ptr(), args.as_ptr(), std::ptr::null_mut())
+            function::<Vectorcall>(&PYOBJECT_VECTORCALL_DICT)(
+                callable.as_ptr(),
+                values.as_ptr().cast(),
+                values.len(),
+                std::ptr::null_mut(),
+            )
         });
         Bound::from_owned_ptr_or_err(callable.py(), result)
     }

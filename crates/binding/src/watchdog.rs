@@ -60,7 +60,7 @@ struct Running {
     pulse: Arc<Pulse>,
     event_loop: Py<EventLoop>,
     thread: u64,
-    /// The frame that runs it, below which nobody asks who made a task.
+    /// The frame that runs it, below which nobody asks who made a task; noted at the first turn that is watched.
     frame: Option<Py<PyAny>>,
 }
 
@@ -148,12 +148,34 @@ pub fn enter(event_loop: &Bound<'_, EventLoop>, pulse: &Arc<Pulse>, thread: u64)
         pulse: pulse.clone(),
         event_loop: event_loop.clone().unbind(),
         thread,
-        frame: current_frame(py).map(Bound::unbind),
+        frame: None,
     };
     RUNNING.with(py, |loops| loops.push(running));
     if let Some(shared) = shared(py) {
         shared.lock().watched.push(Watched::new(pulse));
     }
+}
+
+/// A turn begins, of a loop that has this pulse and runs in the current Python frame.
+#[inline(always)]
+pub fn note_turn(py: Python<'_>, pulse: &Arc<Pulse>) {
+    if is_watching() {
+        note_frame(py, pulse);
+    }
+}
+
+#[cold]
+fn note_frame(py: Python<'_>, pulse: &Arc<Pulse>) {
+    let unknown = |one: &Running| one.frame.is_none() && Arc::ptr_eq(&one.pulse, pulse);
+    if !RUNNING.with(py, |loops| loops.iter().any(unknown)) {
+        return;
+    }
+    let frame = current_frame(py).map(Bound::unbind);
+    RUNNING.with(py, |loops| {
+        if let Some(running) = loops.iter_mut().find(|one| unknown(one)) {
+            running.frame = frame; // where there was none
+        }
+    });
 }
 
 /// The loop with this pulse has ended its run.

@@ -249,8 +249,9 @@ pub fn plain_seconds(number: &Bound<'_, PyAny>) -> Option<f64> {
     if let Ok(float) = number.cast_exact::<PyFloat>() {
         return Some(pyo3::types::PyFloatMethods::value(float));
     }
-    match number.cast_exact::<PyInt>() {
-        Ok(int) => int.extract().ok(),
-        Err(_) => None,
+    let int = number.cast_exact::<PyInt>().ok()?;
+    match int.extract::<i32>() {
+        Ok(small) => Some(f64::from(small)), // without a Python float on the way
+        Err(_) => int.extract().ok(),
     }
 }

@@ -259,6 +259,22 @@ unsafe extern "C" fn vectorcall(
     unsafe { Python::attach_unchecked(guarded) }
 }
 
+/// `tp_descr_get`: a method of `instance`, as any function in a class is.
+unsafe extern "C" fn bind(
+    object: *mut ffi::PyObject,
+    instance: *mut ffi::PyObject,
+    _owner: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: B6: called by the interpreter with live objects, but for an instance that is NULL or None where the class
+    // is asked.
+    unsafe {
+        match instance.is_null() || instance == ffi::Py_None() {
+            true => ffi::Py_NewRef(object),
+            false => PyMethod_New(object, instance),
+        }
+    }
+}
+
 #[pymethods]
 impl CoroutineFunction {
     /// Only for the slot: the interpreter calls by vector.
@@ -286,7 +302,7 @@ impl CoroutineFunction {
         })
     }
 
-    /// A method of `instance`, as any function in a class is.
+    /// Only for the slot: `bind` stands there.
     fn __get__<'py>(
         slf: &Bound<'py, Self>,
         instance: Option<&Bound<'py, PyAny>>,
@@ -342,6 +358,7 @@ pub fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
         unsafe {
             let class = CoroutineFunction::type_object_raw(py);
             (*class).tp_vectorcall_offset = field.cast_signed();
+            (*class).tp_descr_get = Some(bind);
             (*class).tp_flags |=
                 ffi::Py_TPFLAGS_HAVE_VECTORCALL | ffi::Py_TPFLAGS_METHOD_DESCRIPTOR;
             ffi::PyType_Modified(class);

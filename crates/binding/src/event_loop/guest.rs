@@ -135,6 +135,14 @@ impl World {
             visit.call(self.hooks.traverse())
         }
     }
+
+    fn __clear__(&self) {
+        Python::attach(|py| {
+            self.event_loop.set(py, None);
+            self.task.set(py, None);
+            self.hooks.set(py, None);
+        });
+    }
 }
 
 #[pymethods]

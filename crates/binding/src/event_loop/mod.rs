@@ -107,6 +107,8 @@ pub struct Overrides {
 pub struct EventLoop {
     kernel: GilCell<Option<Arc<Kernel>>>,
     pub(crate) ready: GilCell<Ready<Work>>,
+    /// An empty queue, for what other threads send.
+    sent: GilCell<VecDeque<Work>>,
     pub(crate) timers: GilCell<Timers<Timer>>,
     pub(crate) registry: GilCell<Registry<Watcher>>,
     /// Watchers that wait for nobody and may soon wait again, and since which poll.
@@ -231,6 +233,12 @@ impl EventLoop {
         }
     }
 
+    /// Whether what is ready cannot be garbage, because the loop runs; in debug mode the collector sees everything.
+    #[inline(always)]
+    pub fn keeps_alive(&self, py: Python<'_>) -> bool {
+        self.thread.get(py).is_some() && !self.debug.get(py)
+    }
+
     /// Whether the loop runs, and in the calling thread.
     #[inline]
     pub fn runs_here(&self, py: Python<'_>) -> bool {
@@ -259,9 +267,14 @@ impl EventLoop {
         self.check_closed(py)?;
         match self.thread.get(py) {
             Some(thread) if thread != thread_ident() => {
-                if let Some(kernel) = self.kernel(py) {
-                    kernel.remote.push(work);
-                }
+                let unsent = self.kernel.with(py, |kernel| match kernel {
+                    Some(kernel) => {
+                        kernel.remote.push(work);
+                        None
+                    }
+                    None => Some(work),
+                });
+                drop(unsent);
             }
             _ => self.ready.with(py, |ready| ready.push(work)),
         }
@@ -386,6 +399,7 @@ impl EventLoop {
         Ok(Self {
             kernel: GilCell::new(Some(Arc::new(kernel))),
             ready: GilCell::new(Ready::new()),
+            sent: GilCell::default(),
             timers: GilCell::new(Timers::new()),
             registry: GilCell::new(registry),
             idle: GilCell::default(),

@@ -7,7 +7,6 @@
 //! needs. The batch that is being run is counted in the ready queue, not here, so that whoever goes on with the
 //! loop, on whatever stack, goes on with that batch.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -25,6 +24,7 @@ use super::schedule::Timer;
 use super::sock::Which;
 use super::work::{Work, warn_slow};
 use super::{EventLoop, Kernel, thread_ident};
+use crate::collector;
 use crate::error::os_error;
 use crate::gevent::callback::Callback;
 use crate::gevent::watcher as green;
@@ -106,6 +106,13 @@ impl EventLoop {
         watchdog::leave(py, &this.pulse);
         this.stopping.set(py, false);
         this.thread.set(py, None);
+        // From here on nobody but who holds the loop keeps what it has ready; and what other threads sent comes before
+        // what is added meanwhile.
+        if let Some(kernel) = this.kernel(py) {
+            this.take_remote(py, &kernel);
+        }
+        let ready = &this.ready;
+        ready.with(py, |ready| ready.iter().for_each(collector::show_waiting));
         let cleanup = [
             Self::leave_task(slf),
             interop::set_running_loop(py, None),
@@ -201,6 +208,7 @@ impl EventLoop {
         let py = slf.py();
         let this = slf.get();
         this.stats.with(py, |stats| stats.turns += 1);
+        watchdog::note_turn(py, &this.pulse);
         Self::flush_writers(slf)?;
         this.take_remote(py, kernel);
         let mut patience = Self::patience(slf)?;
@@ -254,9 +262,11 @@ impl EventLoop {
         if kernel.remote.is_empty() {
             return;
         }
-        let mut sent = VecDeque::new();
+        // The memory goes to and fro: what is emptied here is where the next are put.
+        let mut sent = self.sent.take(py);
         kernel.remote.take(&mut sent);
         self.ready.with(py, |ready| ready.append(&mut sent));
+        self.sent.set(py, sent);
     }
 
     #[inline]
@@ -351,7 +361,13 @@ impl EventLoop {
         } else {
             monotonic()
         };
-        while let Some(timer) = this.timers.with(py, |timers| timers.pop_due(now)) {
+        while !this.timers.with(py, |timers| timers.much_is_due(now)) {
+            let Some(timer) = this.timers.with(py, |timers| timers.pop_due(now)) else {
+                return Ok(());
+            };
+            Self::fire_timer(slf, timer);
+        }
+        for timer in this.timers.with(py, |timers| timers.take_due(now)) {
             Self::fire_timer(slf, timer);
         }
         Ok(())
@@ -453,12 +469,16 @@ impl EventLoop {
                 }
             }
             Work::Handle(handle) => {
-                if handle.get().is_cancelled(py) {
-                    return Ok(());
-                }
-                this.stats.with(py, |stats| stats.callbacks += 1);
-                Self::leave_task(slf)?;
-                return Handle::run(handle.bind(py));
+                let handle = handle.bind(py);
+                let outcome = match handle.get().is_cancelled(py) {
+                    true => Ok(()),
+                    false => {
+                        this.stats.with(py, |stats| stats.callbacks += 1);
+                        Self::leave_task(slf).and_then(|()| Handle::run(handle))
+                    }
+                };
+                collector::show_if_held(handle);
+                return outcome;
             }
             Work::ForeignHandle(handle) => {
                 if handle

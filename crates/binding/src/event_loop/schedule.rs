@@ -12,6 +12,7 @@ use riata_engine::timers::TimerKey;
 
 use super::EventLoop;
 use super::work::{LoopRef, Work};
+use crate::collector;
 use crate::combine::Alarm;
 use crate::fastcall::{CallbackArguments, FastCall, FastMethod};
 use crate::gevent::watcher as green;
@@ -121,6 +122,9 @@ impl FastMethod for CallSoon {
         EventLoop::check_callable(slf, &callback, "call_soon", Caller::LoopThread)?;
         let handle = Handle::new(LoopRef::of(slf), callback.to_owned(), rest, context)?;
         let handle = Bound::new(py, handle)?;
+        if this.keeps_alive(py) {
+            collector::hide(&handle);
+        }
         this.ready.with(py, |ready| {
             ready.push(Work::Handle(handle.clone().unbind()))
         });
@@ -164,6 +168,9 @@ impl FastMethod for CallSoonThreadsafe {
         }
         let handle = Handle::new(LoopRef::of(slf), callback.to_owned(), rest, context)?;
         let handle = Bound::new(py, handle)?;
+        if slf.get().keeps_alive(py) {
+            collector::hide(&handle);
+        }
         slf.get()
             .push_threadsafe(py, Work::Handle(handle.clone().unbind()))?;
         Ok(handle.into_any())

@@ -8,7 +8,7 @@ use super::lock::{self, Lock};
 use super::queue::Queue;
 use super::queue::calls::{Get, Join, Next, Put};
 use super::semaphore::{self, Semaphore};
-use super::step::{Entering, Step};
+use super::step::{Entering, Plain, Step};
 use crate::combine::body::Kind;
 use crate::combine::function::CoroutineFunction;
 use crate::combine::waits::Call;
@@ -113,20 +113,13 @@ impl Method {
                 let condition = owner.cast::<Condition>().ok()?;
                 Some(Step::WaitFor(condition::WaitFor::of(condition, item?)))
             }
-            Self::Enter => Some(
-                match (owner.cast::<lock::Lock>(), owner.cast::<Semaphore>()) {
-                    (Ok(lock), _) if !lock.get().overridden => {
-                        Step::Lock(Call::new(lock, lock::Acquire { result: false }))
-                    }
-                    (_, Ok(semaphore)) if !semaphore.get().overridden => {
-                        Step::Semaphore(Call::new(semaphore, semaphore::Acquire { result: false }))
-                    }
-                    _ => match Condition::plain_lock_of(owner) {
-                        Some(lock) => Step::Lock(Call::new(&lock, lock::Acquire { result: false })),
-                        None => Step::Entering(Entering::Created(owner.clone().unbind())),
-                    },
-                },
-            ),
+            Self::Enter => Some(match Plain::of(owner) {
+                Plain::Lock(lock) => Step::Lock(Call::new(&lock, lock::Acquire { result: false })),
+                Plain::Semaphore(semaphore) => {
+                    Step::Semaphore(Call::new(&semaphore, semaphore::Acquire { result: false }))
+                }
+                Plain::Neither => Step::Entering(Entering::Created(owner.clone().unbind())),
+            }),
             Self::Exit => Some(Step::Exiting(owner.clone().unbind())),
             Self::QueueGet => Some(Step::Get(Call::new(owner.cast::<Queue>().ok()?, Get))),
             Self::QueuePut => {

@@ -19,6 +19,36 @@ pub fn truth(py: Python<'_>) -> Py<PyAny> {
     PyBool::new(py, true).to_owned().into_any().unbind()
 }
 
+/// What `async with` takes and gives back without a look at `acquire` and `release`.
+pub enum Plain<'py> {
+    /// A lock, or that of a condition.
+    Lock(Bound<'py, lock::Lock>),
+    /// A semaphore.
+    Semaphore(Bound<'py, Semaphore>),
+    /// One whose Python class has methods of its own.
+    Neither,
+}
+
+impl<'py> Plain<'py> {
+    /// What `owner` is. Each question is a walk along a class's bases: the most frequent comes first.
+    #[inline]
+    pub fn of(owner: &Bound<'py, PyAny>) -> Self {
+        if let Ok(lock) = owner.cast::<lock::Lock>() {
+            return match lock.get().overridden {
+                true => Self::Neither,
+                false => Self::Lock(lock.clone()),
+            };
+        }
+        if let Ok(semaphore) = owner.cast::<Semaphore>() {
+            return match semaphore.get().overridden {
+                true => Self::Neither,
+                false => Self::Semaphore(semaphore.clone()),
+            };
+        }
+        condition::Condition::plain_lock_of(owner).map_or(Self::Neither, Self::Lock)
+    }
+}
+
 /// `async with` of a lock whose Python class has an `acquire` of its own.
 pub enum Entering {
     /// Not begun.
@@ -151,13 +181,10 @@ fn exit(owner: &Bound<'_, PyAny>, thrown: Option<PyErr>) -> Stepped {
     if let Some(error) = thrown {
         return Stepped::Raise(error);
     }
-    let released = match (owner.cast::<lock::Lock>(), owner.cast::<Semaphore>()) {
-        (Ok(lock), _) if !lock.get().overridden => lock.get().release(py),
-        (_, Ok(semaphore)) if !semaphore.get().overridden => Semaphore::release_any(semaphore),
-        _ => match condition::Condition::plain_lock_of(owner) {
-            Some(lock) => lock.get().release(py),
-            None => owner.call_method0(intern!(py, "release")).map(drop),
-        },
+    let released = match Plain::of(owner) {
+        Plain::Lock(lock) => lock.get().release(py),
+        Plain::Semaphore(semaphore) => Semaphore::release_any(&semaphore),
+        Plain::Neither => owner.call_method0(intern!(py, "release")).map(drop),
     };
     match released {
         Ok(()) => Stepped::Return(py.None()),

@@ -7,19 +7,22 @@ what is compared is the median of the ratios, round by round, with their spread.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import resource
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 
-from benches import children, growth, memory, micro, network, plot, programs, report
+from benches import children, database, growth, memory, micro, network, plot, programs, report
 from benches.loops import available
 from benches.measure import FailedError, Measure, alone
 from benches.report import Row
 
 
-def plan(tools: network.Tools, count: int, *, quick: bool) -> list[tuple[Row, Measure]]:
+def plan(tools: network.Tools, address: Callable[[], str], count: int, *, quick: bool) -> list[tuple[Row, Measure]]:
     """Every case, in the order of the page."""
     found: list[tuple[Row, Measure]] = []
 
@@ -33,7 +36,7 @@ def plan(tools: network.Tools, count: int, *, quick: bool) -> list[tuple[Row, Me
         add("network", name, measure)
     for name in ("spawn",) if quick else children.CASES:
         add("children", children.TITLES[name], alone("benches.children", name, max(30, count // 1000)))
-    for name, measure in programs.cases(quick=quick).items():
+    for name, measure in programs.cases(address, quick=quick).items():
         add("programs", name, measure)
     for name in growth.CASES:
         for size in growth.SIZES:
@@ -68,7 +71,9 @@ def main() -> None:
 
     loops = plot.order(options.loops or available())
     console = Console(width=160)
-    with tempfile.TemporaryDirectory(prefix="riata-bench-") as folder:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="riata-bench-"))
+        postgresql = functools.cache(lambda: stack.enter_context(database.running()))
         tools = network.Tools(
             echo_load=options.tools / "echo_load",
             udp_load=options.tools / "udp_load",
@@ -77,7 +82,7 @@ def main() -> None:
             certificate=network.make_certificate(Path(folder)),
         )
         rows: list[Row] = []
-        for row, measure in plan(tools, count, quick=options.quick):
+        for row, measure in plan(tools, postgresql, count, quick=options.quick):
             if options.only not in f"{row.group}: {row.name}":
                 continue
             rows.append(row)

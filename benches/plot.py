@@ -111,6 +111,7 @@ SHOWN = (
     "begin `true` and wait for it",
     "uvicorn and FastAPI, a request",
     "aiohttp client and server: the crawl, a page",
+    "asyncpg, a query",
 )
 """The rows of the picture: of each kind those that programs meet, whatever comes out."""
 

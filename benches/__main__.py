@@ -110,8 +110,10 @@ def main() -> None:
     chosen = [row for row in rows if row.group in ("small things", "network", "children", "programs")]
     plot.speeds(plot.selected(chosen), loops, options.output / f"{name}.svg")
     plot.growth(plot.by_size(rows), loops, options.output / f"{name}-growth.svg")
-    report.write(rows, loops, rounds, options.output / f"{name}.md", [f"{name}.svg", f"{name}-growth.svg"])
-    console.print(f"written: {options.output / name}.md, .svg, -growth.svg")
+    plot.memory(rows, loops, options.output / f"{name}-memory.svg")
+    pictures = [f"{name}.svg", f"{name}-growth.svg", f"{name}-memory.svg"]
+    report.write(rows, loops, rounds, options.output / f"{name}.md", pictures)
+    console.print(f"written: {options.output / name}.md, {', '.join(pictures)}")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,10 @@ COLORS = {
 }
 
 
+LEGEND = {"riata": "riata, loop only", "installed": "riata installed"}
+"""What the loops are called in legends; the others by their names."""
+
+
 def _style(loops: list[str]) -> Style:
     return Style(
         background="white",
@@ -28,62 +32,106 @@ def _style(loops: list[str]) -> Style:
         colors=tuple(COLORS[loop] for loop in loops),
         font_family="sans-serif",
         label_font_size=11,
-        major_label_font_size=12,
-        legend_font_size=13,
+        major_label_font_size=11,
+        legend_font_size=12,
         title_font_size=15,
         value_font_size=9,
+        opacity="1",
+        guide_stroke_color="#e4e4e4",
+        major_guide_stroke_color="#cccccc",
+        guide_stroke_dasharray="0",
+        major_guide_stroke_dasharray="0",
     )
+
+
+def _bars(title: str, names: list[str], values: dict[str, list[float | None]], form: str) -> pygal.HorizontalBar:
+    """Horizontal bars from above, a group for each name."""
+    loops = list(values)
+    chart = pygal.HorizontalBar(
+        style=_style(loops),
+        title=title,
+        width=900,
+        height=110 + 11 * len(names) * len(loops),
+        legend_at_bottom=True,
+        legend_at_bottom_columns=len(loops),
+        truncate_legend=-1,
+        js=[],
+        print_values=True,
+        print_values_position="top",
+        # Beside the bar's end, and not across it.
+        css=["file://style.css", "file://graph.css", "inline:.text-overlay text { text-anchor: start !important; }"],
+        margin_right=40,
+        formatter=lambda value: format(value, form) if value else "",
+        show_x_guides=True,
+        show_y_guides=False,
+        spacing=8,
+    )
+    chart.x_labels = names[::-1]
+    for loop in loops:
+        chart.add(LEGEND.get(loop, loop), values[loop][::-1])
+    return chart
 
 
 def speeds(rows: list[Row], loops: list[str], path: Path) -> None:
     """How many times as fast as asyncio each loop is, by CPU time."""
     rows = [row for row in rows if row.unit == "µs" and row.cpu("asyncio")]
-    chart = pygal.HorizontalBar(
-        style=_style(loops),
-        title="How many times asyncio's speed, by CPU time (longer is better)",
-        width=900,
-        height=110 + 11 * len(rows) * len(loops),
-        legend_at_bottom=True,
-        legend_at_bottom_columns=len(loops),
-        js=[],
-        print_values=True,
-        formatter=lambda value: f"{value:.1f}" if value else "",
-        show_x_guides=True,
-        spacing=8,
-    )
-    chart.x_labels = [row.name for row in reversed(rows)]
+    values: dict[str, list[float | None]] = {}
     for loop in loops:
-        values = []
-        for row in reversed(rows):
-            ratios = row.ratios("asyncio", loop)
-            values.append(round(median(ratios), 2) if ratios else None)
-        chart.add(loop, values)
-    chart.render_to_file(str(path))
+        ratios = (row.ratios("asyncio", loop) for row in rows)
+        values[loop] = [round(median(found), 2) if found else None for found in ratios]
+    title = "How many times asyncio's speed, by CPU time (longer is better)"
+    _bars(title, [row.name for row in rows], values, ".1f").render_to_file(str(path))
+
+
+def memory(rows: list[Row], loops: list[str], path: Path) -> None:
+    """What one thing takes."""
+    rows = [row for row in rows if row.unit == "bytes"]
+    values = {loop: [row.cpu(loop) for row in rows] for loop in loops}
+    _bars("Bytes of memory (shorter is better)", [row.name for row in rows], values, ",.0f").render_to_file(str(path))
+
+
+WIDTH, HEIGHT = 450, 330
+"""Of one picture of growth; there are two side by side."""
+
+GROWTH_TITLES = {
+    "tasks": "a step of one of so many tasks, µs",
+    "timers": "a timer set and cancelled among so many, µs",
+    "waiters": "a lock handed over along so many waiters, µs",
+    "connections": "1 KiB echoed among so many connections, µs",
+}
 
 
 def growth(series: dict[str, dict[int, Row]], loops: list[str], path: Path) -> None:
-    """What one operation costs among so many things, as a multiple of what it costs among the fewest."""
-    chart = pygal.Line(
-        style=_style([loop for _ in series for loop in loops]),
-        title="Growth: the cost of one, over the cost of one among the fewest (flat is best)",
-        width=900,
-        height=450,
-        js=[],
-        legend_at_bottom=True,
-        legend_at_bottom_columns=len(loops),
-        truncate_legend=-1,
-        show_y_guides=True,
-        value_formatter=lambda value: f"{value:.2f}",
-    )
-    chart.x_labels = ["10", "1,000", "the most"]
-    dashes = ["", "8,4", "2,3", "10,3,2,3"]
+    """What one operation costs among so many things: a picture for each kind of them."""
+    pictures = []
     for number, (name, sizes) in enumerate(series.items()):
+        chart = pygal.Line(
+            style=_style(loops),
+            title=GROWTH_TITLES.get(name, name),
+            width=WIDTH,
+            height=HEIGHT,
+            js=[],
+            legend_at_bottom=True,
+            legend_at_bottom_columns=3,
+            truncate_legend=-1,
+            show_y_guides=True,
+            range=(0, max(row.cpu(loop) or 0 for row in sizes.values() for loop in loops)),
+            max_scale=6,
+            stroke_style={"width": 2},
+            value_formatter=lambda value: f"{value:g}",
+        )
+        chart.config.style.title_font_size = 13
+        chart.x_labels = [f"{size:,}" for size in sizes]
         for loop in loops:
-            costs = [row.cpu(loop) for row in sizes.values()]
-            first = costs[0]
-            values = [cost / first if cost and first else None for cost in costs]
-            chart.add(f"{loop}, {name}", values, stroke_style={"width": 2, "dasharray": dashes[number % len(dashes)]})
-    chart.render_to_file(str(path))
+            chart.add(LEGEND.get(loop, loop), [row.cpu(loop) for row in sizes.values()])
+        # Its own viewBox scales it into the place.
+        place = f'x="{WIDTH * (number % 2)}" y="{HEIGHT * (number // 2)}" width="{WIDTH}" height="{HEIGHT}"'
+        pictures.append(
+            chart.render(is_unicode=True, disable_xml_declaration=True).replace("<svg ", f"<svg {place} ", 1)
+        )
+    box = f"0 0 {2 * WIDTH} {HEIGHT * ((len(pictures) + 1) // 2)}"
+    whole = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" width="{2 * WIDTH}">{"".join(pictures)}</svg>'
+    path.write_text(whole)
 
 
 SHOWN = (

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 import socket
 from typing import Any
 
@@ -160,6 +161,31 @@ def test_many_small_chunks_under_back_pressure(run: Run) -> None:
         assert await receive_all(theirs) == b"".join(chunks)
         await protocol.lost
         theirs.close()
+
+    run(main())
+
+
+def test_messages_of_every_size_in_turn(run: Run) -> None:
+    """What comes next is received by the size of what came last."""
+
+    async def main() -> None:
+        server = await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        sizes = [1, 100, 33, 40, 100, 111, 112, 113, 127, 128, 250, 256, 300, 60, 1, 90, 90, 5]
+        for number, kib in enumerate([*sizes, *reversed(sizes)]):
+            sent = random.Random(number).randbytes(kib * 1024 - number)
+            writer.write(sent)
+            assert await reader.readexactly(len(sent)) == sent
+        writer.close()
+        await writer.wait_closed()
+        server.close()
+
+    class Echo(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            self.transport.write(data)
 
     run(main())
 

@@ -2,13 +2,14 @@
 
 #![allow(unsafe_code)]
 
+use std::ffi::c_int;
 use std::mem::MaybeUninit;
 
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use riata_engine::error::Result as EngineResult;
+use riata_engine::error::{Error, Result as EngineResult};
 
 /// A bytes object that waits to be written. Its bytes never change, so nothing is copied.
 pub struct Chunk(Py<PyBytes>);
@@ -42,6 +43,47 @@ pub unsafe fn copy_bytes<'py>(
     PyBytes::new(py, unsafe {
         std::slice::from_raw_parts(filled.as_ptr().cast::<u8>(), filled.len())
     })
+}
+
+unsafe extern "C" {
+    /// Python's own, which PyO3 does not declare.
+    fn _PyBytes_Resize(bytes: *mut *mut ffi::PyObject, size: ffi::Py_ssize_t) -> c_int;
+}
+
+/// A bytes object of what `fill` receives, at most `most` bytes, which are written where they stay.
+///
+/// # Errors
+/// `fill`'s; ENOMEM.
+pub fn receive_bytes(
+    py: Python<'_>,
+    most: usize,
+    fill: impl FnOnce(&mut [MaybeUninit<u8>]) -> EngineResult<usize>,
+) -> EngineResult<Bound<'_, PyBytes>> {
+    let exhausted = || {
+        drop(PyErr::take(py));
+        Error {
+            call: "malloc",
+            errno: libc::ENOMEM,
+        }
+    };
+    let size = most.min(isize::MAX as usize) as ffi::Py_ssize_t;
+    // SAFETY: B4: a new object that nobody else has, of so many bytes that hold nothing.
+    let mut object = unsafe { ffi::PyBytes_FromStringAndSize(std::ptr::null(), size) };
+    if object.is_null() {
+        return Err(exhausted());
+    }
+    // SAFETY: B8: the object's own memory, which lives as long as it, and which nobody else has seen.
+    let memory =
+        unsafe { std::slice::from_raw_parts_mut(ffi::PyBytes_AsString(object).cast(), most) };
+    let received = fill(memory);
+    let length = received.as_ref().map_or(0, |&received| received.min(most));
+    // SAFETY: B8: cut to what is initialized. The reference count is one; on failure the object is freed, and NULL.
+    if unsafe { _PyBytes_Resize(&mut object, length as ffi::Py_ssize_t) } < 0 {
+        return Err(exhausted());
+    }
+    // SAFETY: B4: the one reference to a bytes object.
+    let bytes = unsafe { Bound::from_owned_ptr(py, object).cast_into_unchecked() };
+    received.map(|_| bytes)
 }
 
 /// Lets `fill` write into the memory of `object`, any writable contiguous buffer. `source` is asked first, once the

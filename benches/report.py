@@ -78,6 +78,21 @@ def means(rows: list[Row], other: str, ours: str) -> float | None:
     return geometric_mean(found) if found else None
 
 
+def grown(rows: list[Row], loops: list[str]) -> list[str]:
+    """By how much one of the most costs more than one of the fewest, a line for each kind of thing."""
+    kinds: dict[str, list[Row]] = {}
+    for row in rows:
+        kinds.setdefault(row.name.partition(", ")[0], []).append(row)
+    lines = []
+    for kind, of_kind in kinds.items():
+        few, many = of_kind[0], of_kind[-1]
+        sizes = " to ".join(row.name.partition(", ")[2] for row in (few, many))
+        pairs = ((loop, few.cpu(loop), many.cpu(loop)) for loop in loops)
+        more = [f"{loop} {last - first:+.2f}" for loop, first, last in pairs if first is not None and last is not None]
+        lines.append(f"- {kind}, from {sizes}, µs: {', '.join(more)}")
+    return lines
+
+
 def write(rows: list[Row], loops: list[str], rounds: int, path: Path, plots: list[str]) -> None:
     """Write the page."""
     busy = os.getloadavg()
@@ -112,6 +127,8 @@ def write(rows: list[Row], loops: list[str], rounds: int, path: Path, plots: lis
         if len(inside) > 1 and overall:
             lines.append("| " + " | ".join(["geometric mean", *[""] * len(shown), *overall]) + " |")
         lines.append("")
+        if group == "growth":
+            lines += ["By how much the cost of one grows:", "", *grown(inside, shown), ""]
         for row in inside:
             lines += [f"- {row.name}: {name} {why}" for name, why in row.failed.items()]
         if any(row.failed for row in inside):

@@ -150,6 +150,10 @@ bench: build $(VENV)/bench ## how fast riata is beside other loops, into docs/be
 	$(BIN)/python -m benches --tools $(CARGO_TARGET_DIR)/release/examples \
 	    --tls-load $(CARGO_TARGET_DIR)/benches/release/tls_load $(ARGS)
 
+.PHONY: bench-gevent
+bench-gevent: build ## gevent on riata's loop beside gevent on libev, by CPU time; ARGS="--only sleep --rounds 3"
+	$(BIN)/python -m benches.greenlets $(ARGS)
+
 .PHONY: bench-rust
 bench-rust: ## how fast the Rust door is beside tokio, smol and monoio; ARGS=--quick is short
 	cargo build --quiet --release --manifest-path benches/rust/Cargo.toml --target-dir $(CARGO_TARGET_DIR)/benches

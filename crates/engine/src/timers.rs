@@ -123,6 +123,12 @@ impl<T> Timers<T> {
         self.heap.first().map(|node| node.deadline)
     }
 
+    /// The deadline of the timer after the earliest. O(1).
+    pub fn second_deadline(&self) -> Option<Nanos> {
+        let children = self.heap.iter().skip(1).take(ARITY);
+        children.map(|node| node.deadline).min()
+    }
+
     /// Removes the earliest timer if it is due at `now`, and returns its payload.
     ///
     /// Called again and again it gives all that is due, in (deadline, insertion) order. To be
@@ -463,6 +469,7 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(timers.next_deadline(), model.first().map(|it| at(it.0)));
+                prop_assert_eq!(timers.second_deadline(), model.get(1).map(|it| at(it.0)));
                 prop_assert_eq!((timers.len(), timers.iter().count()), (model.len(), model.len()));
                 for (payload, &key) in keys.iter().enumerate() {
                     let deadline = model.iter().find(|it| it.1 == payload).map(|it| at(it.0));

@@ -228,11 +228,14 @@ class Loop(_native.GreenLoop):
         OSError: the kernel refused a descriptor (EMFILE, ENFILE, ENOMEM).
     """
 
+    # No dictionary to look into at each `run_callback`.
+    __slots__ = ("error_handler",)
+
+    error_handler: Any
+    """Who is told of errors: an object with `handle_error`, or a function of the same arguments."""
+
     approx_timer_resolution = 0.00001
     """The shortest time to sleep, in seconds, approximately."""
-
-    error_handler: Any = None
-    """Who is told of errors: an object with `handle_error`, or a function of the same arguments."""
 
     WatcherType = _native.watcher
     """The class that all watchers are of."""
@@ -244,6 +247,7 @@ class Loop(_native.GreenLoop):
     backend_int = BACKEND_EPOLL
 
     def __init__(self, flags: Any = None, default: bool | None = None) -> None:
+        self.error_handler = None
         _check_flags(_flags_to_int(flags))
         self._set_default(default is None or bool(default))
         if _running_loop() is not None:  # gevent's first use in this thread is in a coroutine

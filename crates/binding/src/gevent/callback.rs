@@ -45,8 +45,8 @@ impl Callback {
         else {
             return;
         };
-        if let Err(error) = unwind::call(callback.bind(py), args.bind(py)) {
-            GreenLoop::handle(this.event_loop.bind(py), Some(slf.as_any()), error);
+        if !unwind::call_only(callback.bind(py), args.bind(py)) {
+            GreenLoop::handle_raised(this.event_loop.bind(py), slf.as_any());
         }
         this.args.set(py, None);
     }

@@ -67,6 +67,8 @@ pub struct GreenLoop {
     pub(super) children: GilCell<Children>,
     /// The time that timers are counted from.
     pub(super) now: GilCell<Nanos>,
+    /// When the last poll ended that waited for a timer.
+    pub(super) slept_at: GilCell<Nanos>,
     /// Callbacks are being run, and a timer that is set looks at the clock.
     pub(super) timers_update: GilCell<bool>,
     pub(super) broken: GilCell<Break>,
@@ -212,6 +214,14 @@ impl GreenLoop {
         }
     }
 
+    /// Tells `handle_error` what the call that has just failed raised.
+    #[cold]
+    #[inline(never)]
+    pub fn handle_raised(slf: &Bound<'_, Self>, context: &Bound<'_, PyAny>) {
+        let error = PyErr::fetch(slf.py());
+        Self::handle(slf, Some(context), error);
+    }
+
     /// Tells `handle_error` what was raised: by `context`, a watcher or a callback; None for what the program is to end of.
     pub fn handle(slf: &Bound<'_, Self>, context: Option<&Bound<'_, PyAny>>, error: PyErr) {
         let py = slf.py();
@@ -284,6 +294,7 @@ impl GreenLoop {
             signals: GilCell::default(),
             children: GilCell::default(),
             now: GilCell::new(monotonic()),
+            slept_at: GilCell::new(Nanos(0)),
             timers_update: GilCell::new(false),
             broken: GilCell::default(),
             depth: GilCell::new(0),

@@ -4,6 +4,9 @@
 //! is idle, who checks after the poll. Those fire, and are called by priority. Callbacks that are added while callbacks
 //! run belong to the same batch; after every fifty the clock is looked at, and when the interpreter's switch interval is
 //! over the rest waits for a poll that does not block.
+//!
+//! A switch of greenlets copies what lies on the stack below the callback. So what is not at work then (`poll` and the
+//! like, with all that is inlined in them) is not inlined here, and a callback's frames are small.
 
 use std::sync::Arc;
 
@@ -33,6 +36,10 @@ const CALLBACKS_BETWEEN_LOOKS: u32 = 50;
 /// A wait that is shorter is not worth a sleep: to fall asleep and to wake takes as long.
 const SHORTEST_SLEEP: Nanos = Nanos(3_000);
 
+/// libev's granularity. Timers that follow each other more closely are waited for together: for at most this long after
+/// the last such wait.
+const GRANULARITY: Nanos = Nanos(1_000_000);
+
 /// Whether there is anything left to run for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flow {
@@ -48,9 +55,17 @@ impl GreenLoop {
     /// `handle_error`. May be called while it runs, from a callback or another greenlet.
     #[pyo3(signature = (nowait = false, once = false))]
     fn run(slf: &Bound<'_, Self>, nowait: bool, once: bool) -> PyResult<()> {
+        slf.get().check(slf.py())?;
+        Self::iterate_all(slf, nowait, once);
+        Ok(())
+    }
+}
+
+impl GreenLoop {
+    #[inline(never)]
+    fn iterate_all(slf: &Bound<'_, Self>, nowait: bool, once: bool) {
         let py = slf.py();
         let this = slf.get();
-        this.check(py)?;
         this.depth.with(py, |depth| *depth += 1);
         this.broken.set(py, Break::None);
         while Self::iterate(slf, nowait) == Flow::GoOn && !(nowait || once) {}
@@ -61,11 +76,8 @@ impl GreenLoop {
         if this.depth.get(py) == 0 {
             this.disarm(py);
         }
-        Ok(())
     }
-}
 
-impl GreenLoop {
     fn iterate(slf: &Bound<'_, Self>, nowait: bool) -> Flow {
         let py = slf.py();
         let this = slf.get();
@@ -81,8 +93,11 @@ impl GreenLoop {
             return Flow::End;
         }
         this.remove_stopped(py);
-        Self::poll(slf, nowait);
+        let patience = Self::poll(slf, nowait);
         this.update(py);
+        if matches!(patience, Patience::For(_)) {
+            this.slept_at.set(py, this.now(py));
+        }
         Self::fire_timers(slf);
         this.fire_always_ready(py);
         Self::fire_idle(slf);
@@ -99,12 +114,14 @@ impl GreenLoop {
     }
 
     /// What the kernel refused: told as libev tells it.
+    #[cold]
     fn handle_system_error(slf: &Bound<'_, Self>, error: PyErr) {
         let text = format!("(riata) {}", error.value(slf.py()));
         Self::handle(slf, None, PySystemError::new_err(text));
     }
 
     /// In a forked child: the kernel's objects are replaced, and fork watchers told.
+    #[inline(never)]
     fn notice_fork(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
@@ -130,6 +147,7 @@ impl GreenLoop {
         Ok(())
     }
 
+    #[inline(never)]
     fn fire_turn(slf: &Bound<'_, Self>, moment: Moment) {
         let py = slf.py();
         if !slf.get().has_turn(py, moment) {
@@ -141,6 +159,7 @@ impl GreenLoop {
     }
 
     /// Those of the highest priority that any idle watcher has, unless something else of it or above has fired.
+    #[inline(never)]
     fn fire_idle(slf: &Bound<'_, Self>) {
         let py = slf.py();
         if !slf.get().has_turn(py, Moment::Idle) {
@@ -160,6 +179,7 @@ impl GreenLoop {
         }
     }
 
+    #[inline(never)]
     fn fire_always_ready(&self, py: Python<'_>) {
         if self.always_ready.with(py, |always| always.is_empty()) {
             return;
@@ -176,6 +196,7 @@ impl GreenLoop {
     }
 
     /// Calls those who have fired, and who fires meanwhile.
+    #[inline(never)]
     fn call_pending(slf: &Bound<'_, Self>) {
         let py = slf.py();
         while let Some(watcher) = slf.get().pop_pending(py) {
@@ -183,6 +204,7 @@ impl GreenLoop {
         }
     }
 
+    #[inline(never)]
     fn run_callbacks(slf: &Bound<'_, Self>) {
         let py = slf.py();
         let this = slf.get();
@@ -197,11 +219,7 @@ impl GreenLoop {
         }) {
             match work {
                 Work::Green(callback) => Callback::run(callback.bind(py)),
-                work => {
-                    if let Err(error) = EventLoop::run_one(core, work) {
-                        Self::handle(slf, None, error);
-                    }
-                }
+                work => Self::run_other(slf, work),
             }
             left -= 1;
             if left == 0 {
@@ -219,7 +237,16 @@ impl GreenLoop {
         this.timers_update.set(py, false);
     }
 
+    /// What is not gevent's own.
+    #[inline(never)]
+    fn run_other(slf: &Bound<'_, Self>, work: Work) {
+        if let Err(error) = EventLoop::run_one(slf.get().core(slf.py()), work) {
+            Self::handle(slf, None, error);
+        }
+    }
+
     /// Takes io watchers that were stopped since the last poll, and not started again, out of the kernel's set.
+    #[inline(never)]
     fn remove_stopped(&self, py: Python<'_>) {
         if self.stopped.with(py, |stopped| stopped.is_empty()) {
             return;
@@ -259,10 +286,7 @@ impl GreenLoop {
             }
             least = shorter(least, EventLoop::until_deadline(guest));
         }
-        if let Some(deadline) = core.timers.with(py, |timers| timers.next_deadline()) {
-            self.update(py);
-            least = shorter(least, Some(deadline.saturating_sub(self.now(py))));
-        }
+        least = shorter(least, self.until_timers(py));
         match least {
             None => Patience::Unlimited,
             Some(left) if left < SHORTEST_SLEEP => Patience::None,
@@ -270,7 +294,25 @@ impl GreenLoop {
         }
     }
 
-    fn poll(slf: &Bound<'_, Self>, nowait: bool) {
+    /// How long to wait for timers. One by itself is waited for to the nanosecond. Where they are dense, several become
+    /// due during a wait: else each would cost a poll, and a sleep.
+    fn until_timers(&self, py: Python<'_>) -> Option<Nanos> {
+        let timers = &self.core(py).get().timers;
+        let (next, second) = timers.with(py, |timers| {
+            (timers.next_deadline(), timers.second_deadline())
+        });
+        let mut until = next?;
+        self.update(py);
+        let now = self.now(py);
+        if until > now && second.is_some_and(|second| second < until.saturating_add(GRANULARITY)) {
+            until = until.max(self.slept_at.get(py).saturating_add(GRANULARITY));
+        }
+        Some(until.saturating_sub(now))
+    }
+
+    /// Polls, and says how long it might have waited.
+    #[inline(never)]
+    fn poll(slf: &Bound<'_, Self>, nowait: bool) -> Patience {
         let py = slf.py();
         let this = slf.get();
         let core = this.core(py);
@@ -278,14 +320,18 @@ impl GreenLoop {
         if patience != Patience::None && this.arm(py) {
             // What came before the descriptor was there, or since Python's last look.
             if let Err(error) = py.check_signals() {
-                return Self::handle(slf, None, error);
+                Self::handle(slf, None, error);
+                return Patience::None;
             }
             patience = this.patience(py, nowait);
         }
         let kernel = match core.get().own_kernel(py) {
             Ok(Some(kernel)) => kernel,
-            Ok(None) => return,
-            Err(error) => return Self::handle_system_error(slf, os_error(error)),
+            Ok(None) => return Patience::None,
+            Err(error) => {
+                Self::handle_system_error(slf, os_error(error));
+                return Patience::None;
+            }
         };
         let sleepers = match patience {
             Patience::None => Vec::new(),
@@ -307,6 +353,7 @@ impl GreenLoop {
         if let Err(error) = py.check_signals() {
             Self::handle(slf, None, error);
         }
+        patience
     }
 
     /// Has signals end polls, until the outermost `run` ends; false outside of the main thread, and where the program has
@@ -357,6 +404,7 @@ impl GreenLoop {
     }
 
     /// Fires the timers that are due: all are taken out before any is set again.
+    #[inline(never)]
     fn fire_timers(slf: &Bound<'_, Self>) {
         let py = slf.py();
         let core = slf.get().core(py);
@@ -383,6 +431,7 @@ fn shorter(one: Option<Nanos>, other: Option<Nanos>) -> Option<Nanos> {
 }
 
 /// `sys.getswitchinterval()`, which is `gevent.getswitchinterval`.
+#[inline(never)]
 fn switch_interval(py: Python<'_>) -> Nanos {
     let asked = py
         .import(intern!(py, "sys"))

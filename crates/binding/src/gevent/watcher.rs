@@ -276,12 +276,13 @@ impl Watcher {
         if revents == 0 {
             return; // it was stopped meanwhile
         }
-        let outcome = this
-            .given(py, revents)
-            .and_then(|args| unwind::call(callback.bind(py), &args));
+        let succeeded = match this.given(py, revents) {
+            Some(args) => unwind::call_only(callback.bind(py), args.bind(py)),
+            None => false,
+        };
         drop(callback);
-        if let Err(error) = outcome {
-            GreenLoop::handle(this.event_loop.bind(py), Some(slf.as_any()), error);
+        if !succeeded {
+            GreenLoop::handle_raised(this.event_loop.bind(py), slf.as_any());
             if matches!(this.kind, Kind::Io(_)) {
                 Self::end(slf); // it would fail again, at every poll
             }
@@ -292,8 +293,19 @@ impl Watcher {
         }
     }
 
-    /// The arguments, with the events in their place.
-    fn given<'py>(&self, py: Python<'py>, revents: u32) -> PyResult<Bound<'py, PyTuple>> {
+    /// The arguments, with the events in their place; None with an exception set.
+    #[inline(never)]
+    fn given(&self, py: Python<'_>, revents: u32) -> Option<Py<PyTuple>> {
+        match self.arguments(py, revents) {
+            Ok(args) => Some(args.unbind()),
+            Err(error) => {
+                error.restore(py);
+                None
+            }
+        }
+    }
+
+    fn arguments<'py>(&self, py: Python<'py>, revents: u32) -> PyResult<Bound<'py, PyTuple>> {
         let args = self
             .args
             .with(py, |args| args.as_ref().map(|args| args.clone_ref(py)));

@@ -38,6 +38,14 @@ impl<T> Ready<T> {
         self.batch
     }
 
+    /// Puts everything behind the first `waiting` items at the front, in order, makes it the batch, and says how much
+    /// that is. So what came last overtakes what was waiting.
+    pub fn bring_forward(&mut self, waiting: usize) -> usize {
+        self.batch = self.queue.len().saturating_sub(waiting);
+        self.queue.rotate_right(self.batch);
+        self.batch
+    }
+
     /// The next item of the batch; `None` once it is used up.
     pub fn pop_batch(&mut self) -> Option<T> {
         self.batch = self.batch.checked_sub(1)?;
@@ -110,6 +118,22 @@ mod tests {
         ready.push(2);
         assert_eq!(ready.begin_batch(), 2);
         assert_eq!((ready.pop_batch(), ready.pop_batch()), (Some(1), Some(2)));
+    }
+
+    #[test]
+    fn what_is_brought_forward_keeps_its_order() {
+        let mut ready = Ready::new();
+        for item in 1..=5 {
+            ready.push(item);
+        }
+        ready.begin_batch();
+        assert_eq!(ready.bring_forward(3), 2);
+        assert_eq!((ready.pop_batch(), ready.pop_batch()), (Some(4), Some(5)));
+        assert_eq!((ready.pop_batch(), ready.len()), (None, 3));
+        assert_eq!((ready.bring_forward(3), ready.bring_forward(9)), (0, 0));
+        ready.begin_batch();
+        let rest: Vec<_> = std::iter::from_fn(|| ready.pop_batch()).collect();
+        assert_eq!(rest, [1, 2, 3]);
     }
 
     #[derive(Clone, Debug)]

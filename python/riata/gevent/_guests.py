@@ -118,7 +118,7 @@ class Guest:
         while self._runner is me:
             sys.set_asyncgen_hooks(loop._asyncgen_firstiter_hook, loop._asyncgen_finalizer_hook)
             try:
-                loop._guest_turn()
+                loop._guest_turn(self._hub.loop)
             except BaseException as error:
                 self._error = error
                 if self._runner is not me:  # nobody looks after this turn

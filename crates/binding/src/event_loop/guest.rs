@@ -19,8 +19,12 @@ use super::run::Patience;
 use super::sock::Which;
 use super::{EventLoop, Kernel};
 use crate::cell::GilCell;
+use crate::gevent::GreenLoop;
 use crate::imports::imports;
 use crate::interop;
+
+/// How long a guest's turns follow each other before the hub polls again.
+const LONGEST_STAY: Nanos = Nanos(100_000);
 
 /// Who is asked whether a loop that begins to run is a hub's guest: `riata.gevent`'s function, once that is imported.
 static HOST: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -84,6 +88,7 @@ pub fn leave_world(py: Python<'_>) -> PyResult<Option<World>> {
         stepping = this.stepping.replace(py, false);
         this.entered.set(py, None);
         this.token.with(py, |token| *token += 1);
+        this.interrupted.set(py, true);
         this.pulse.rest(); // what waits in gevent holds nobody
     }
     interop::set_running_loop(py, None)?;
@@ -147,8 +152,9 @@ impl World {
 
 #[pymethods]
 impl EventLoop {
-    /// One turn as a hub's guest, without waiting. Where a step of it waits in gevent, the turn ends with that step.
-    fn _guest_turn(slf: &Bound<'_, Self>) -> PyResult<()> {
+    /// One turn as a hub's guest, without waiting; more for a little while, if the hub has nothing to do in between.
+    /// Where a step waits in gevent, the turn ends with that step.
+    fn _guest_turn(slf: &Bound<'_, Self>, hub: &Bound<'_, GreenLoop>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         if !this.is_own(py) {
@@ -158,7 +164,7 @@ impl EventLoop {
             return this.check_closed(py);
         };
         interop::set_running_loop(py, Some(slf.as_any()))?;
-        let outcome = Self::guest_work(slf, &kernel);
+        let outcome = Self::guest_turns(slf, &kernel, hub.get());
         let outcome = outcome.and(Self::leave_task(slf));
         this.pulse.rest();
         outcome.and(interop::set_running_loop(py, None))
@@ -166,11 +172,34 @@ impl EventLoop {
 }
 
 impl EventLoop {
+    /// A pair of switches costs more than most turns: while the hub has nothing to do, one turn follows the other.
+    fn guest_turns(slf: &Bound<'_, Self>, kernel: &Arc<Kernel>, hub: &GreenLoop) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let token = this.token.get(py);
+        let until = monotonic().saturating_add(LONGEST_STAY);
+        loop {
+            Self::guest_work(slf, kernel)?;
+            if this.token.get(py) != token
+                || this.stopping.get(py)
+                || this.ready.with(py, |ready| ready.is_empty())
+                || hub.has_others(py)
+                || monotonic() >= until
+            {
+                return Ok(());
+            }
+        }
+    }
+
     fn guest_work(slf: &Bound<'_, Self>, kernel: &Arc<Kernel>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         let token = this.token.get(py);
         this.stats.with(py, |stats| stats.turns += 1);
+        let waiting = match this.interrupted.replace(py, false) {
+            true => this.ready.with(py, |ready| ready.len()),
+            false => 0,
+        };
         Self::flush_writers(slf)?;
         this.take_remote(py, kernel);
         if this.readable.replace(py, false) {
@@ -181,6 +210,12 @@ impl EventLoop {
             this.take_remote(py, kernel);
         }
         Self::fire_timers(slf)?;
+        if waiting > 0 {
+            Self::run_newcomers(slf, waiting)?;
+            if this.token.get(py) != token {
+                return Ok(());
+            }
+        }
         Self::run_ready(slf)?;
         if this.token.get(py) != token {
             return Ok(());
@@ -188,6 +223,26 @@ impl EventLoop {
         Self::flush_writers(slf)?;
         if this.has_idle(py) && this.ready.with(py, |ready| ready.is_empty()) {
             this.remove_idle(py, &kernel.poller, Which::All);
+        }
+        Ok(())
+    }
+
+    /// A step has waited in gevent in the middle of a batch: before the rest of it, the first `waiting` things that are
+    /// ready, comes what has happened since, and whom that wakes. A batch of many steps, each of which computes and then
+    /// waits in gevent, would hold up everybody else's timers.
+    fn run_newcomers(slf: &Bound<'_, Self>, waiting: usize) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let token = this.token.get(py);
+        for _ in 0..2 {
+            let count = this.ready.with(py, |ready| ready.bring_forward(waiting));
+            if count == 0 {
+                return Ok(());
+            }
+            Self::run_batch(slf)?;
+            if this.token.get(py) != token {
+                return Ok(());
+            }
         }
         Ok(())
     }

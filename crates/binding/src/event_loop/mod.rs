@@ -153,6 +153,8 @@ pub struct EventLoop {
     token: GilCell<u64>,
     /// As a guest: the poller has something to tell.
     readable: GilCell<bool>,
+    /// A guest's: a step has waited in gevent since the last turn.
+    interrupted: GilCell<bool>,
     stopping: GilCell<bool>,
     closed: GilCell<bool>,
     debug: GilCell<bool>,
@@ -425,6 +427,7 @@ impl EventLoop {
             stepping: GilCell::new(false),
             token: GilCell::new(0),
             readable: GilCell::new(false),
+            interrupted: GilCell::new(false),
             stopping: GilCell::new(false),
             closed: GilCell::new(false),
             debug: GilCell::new(false),

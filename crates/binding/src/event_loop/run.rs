@@ -393,9 +393,16 @@ impl EventLoop {
     /// Runs what is ready now, and not what becomes ready meanwhile.
     pub(super) fn run_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
+        slf.get().ready.with(py, |ready| ready.begin_batch());
+        Self::run_batch(slf)
+    }
+
+    /// Runs what is left of the batch.
+    #[inline(always)]
+    pub(super) fn run_batch(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
         let this = slf.get();
         let token = this.token.get(py);
-        this.ready.with(py, |ready| ready.begin_batch());
         while let Some(work) = this.ready.with(py, |ready| ready.pop_batch()) {
             if this.debug(py) {
                 Self::run_timed(slf, work)?;

@@ -50,7 +50,24 @@ impl GreenLoop {
         })
     }
 
+    /// Whether it has anything to do but for its only guest: who fired, who is told of each iteration.
+    pub fn has_others(&self, py: Python<'_>) -> bool {
+        let alone = self.guests.with(py, |guests| guests.len() == 1);
+        !alone
+            || self
+                .core(py)
+                .get()
+                .ready
+                .with(py, |ready| !ready.is_empty())
+            || self.has_pending(py, 0)
+            || self
+                .turns
+                .with(py, |turns| turns.iter().any(|turn| !turn.is_empty()))
+            || self.always_ready.with(py, |always| !always.is_empty())
+    }
+
     /// Gives a turn to each guest that has something to do.
+    #[inline(never)]
     pub(super) fn run_guests(slf: &Bound<'_, Self>) {
         let py = slf.py();
         let this = slf.get();

@@ -2,7 +2,7 @@
 
 gevent does it: its patches make `time.sleep`, sockets, `subprocess`, `select` and locks wait in the hub, whose guest
 the event loop is. Threads that the program starts become greenlets; `asyncio.to_thread` and the event loop's default
-executor keep real ones.
+executor keep real ones. Files and `sqlite3`, which cannot wait in a hub, wait in threads.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Unblocked:
     def __init__(self) -> None:
         from gevent import monkey
 
-        from riata.gevent import _guests, _install
+        from riata.gevent import _children, _files, _guests, _install, _sqlite
 
         _install.install()
         # Real threads, by their identities: gevent knows them, and itself, by greenlets'.
@@ -56,18 +56,24 @@ class Unblocked:
             for name, original in items.items()
             if name not in before.get(module, ())
         ]
+        self._wrapped = [*_files.open_in_threads(), *_sqlite.connect_in_threads(), *_children.begin_in_c()]
         _guests.make_hubs(True)
 
     def undo(self) -> None:
         """Put back what was there before. To be called when no event loop runs and no greenlet is left."""
         from gevent import monkey
 
-        from riata.gevent import _guests
+        from riata.gevent import _files, _guests
 
         patched, self._patched = self._patched, []
         if not patched:
             return
         _guests.make_hubs(False)
+        for owner, attribute, original in self._wrapped:
+            if original is _files.MISSING:
+                delattr(owner, attribute)
+            else:
+                setattr(owner, attribute, original)
         for name, attribute, original in patched:
             module = sys.modules.get(name)  # gevent keeps notes of its own there, too
             # Threads' `_shutdown` ends what gevent has begun, and then is gone.

@@ -32,7 +32,7 @@ class RealThreads(concurrent.futures.Executor):
     ) -> None:
         if not future.set_running_or_notify_cancel():
             return
-        result, error = self._pool.apply(_outcome, (fn, args, kwargs))
+        result, error = self._pool.apply(outcome, (fn, args, kwargs))
         if error is None:
             future.set_result(result)
         else:
@@ -45,7 +45,8 @@ class RealThreads(concurrent.futures.Executor):
         self._pool.kill()
 
 
-def _outcome(fn: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> tuple[Any, BaseException | None]:
+def outcome(fn: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> tuple[Any, BaseException | None]:
+    """What `fn(*args, **kwargs)` returns, or raises: gevent's pool would print that."""
     try:
         return fn(*args, **kwargs), None
     except BaseException as error:

@@ -15,7 +15,7 @@ import socket
 import sys
 import threading
 import weakref
-from asyncio import streams
+from asyncio import events, streams
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
@@ -107,11 +107,13 @@ class Loop(Connections):
         "_transports",
         "_unix_server_sockets",
         "_wakeup_fd_before",
+        "_wakeup_was_a_loops",
         "slow_callback_duration",
     )
 
     def __init__(self) -> None:
         self._wakeup_fd_before: int | None = None
+        self._wakeup_was_a_loops = False
         self._children: weakref.WeakSet[SubprocessTransport] | None = None
         super().__init__(_Driver(self))
         self._note_overrides()
@@ -169,14 +171,17 @@ class Loop(Connections):
             self._wakeup_fd_before = self._set_wakeup_fd()
         except ValueError:  # a subinterpreter has no signals
             self._wakeup_fd_before = None
+        self._wakeup_was_a_loops = self._wakeup_fd_before in _wakeup_fds
 
     def _end_signals(self) -> None:
         before, self._wakeup_fd_before = self._wakeup_fd_before, None
         if before is None or self._csock is None or self._signal_handlers:
             return
+        if self._wakeup_was_a_loops and before not in _wakeup_fds:  # its loop is closed: the number may be another's
+            before = -1
         try:
             current = signal.set_wakeup_fd(before)
-        except ValueError:  # what was there before is closed by now
+        except (ValueError, OSError):  # what was there before is closed by now
             current = signal.set_wakeup_fd(-1)
         if current != self._csock.fileno():  # the program put its own there meanwhile: it stays
             signal.set_wakeup_fd(current)
@@ -196,8 +201,10 @@ class Loop(Connections):
     def remove_signal_handler(self, sig: int) -> bool:
         """Take the handler of `sig` away; False when there was none."""
         removed = super().remove_signal_handler(sig)
-        if removed and not self._signal_handlers and self._wakeup_fd_before is not None and self._csock is not None:
-            self._set_wakeup_fd()
+        if removed and not self._signal_handlers:  # then asyncio leaves no wakeup descriptor, whosever it was
+            running = events._get_running_loop()
+            if isinstance(running, Loop) and running._wakeup_fd_before is not None and running._csock is not None:
+                running._set_wakeup_fd()
         return removed
 
     # TLS over transports that are there already.

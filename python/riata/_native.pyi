@@ -356,7 +356,7 @@ class ReadPipeTransport(asyncio.ReadTransport):
     def get_extra_info(self, name: str, default: Any = None) -> Any: ...
 
 @final
-class WritePipeTransport(asyncio.WriteTransport):
+class WritePipeTransport(asyncio.Transport):
     def get_extra_info(self, name: str, default: Any = None) -> Any: ...
 
 @final

@@ -81,7 +81,8 @@ def _run_process(
             "leave_out": list(result.outcomes),
         }
         order.write_text(json.dumps(told), encoding="utf-8")
-        command = [str(python), "-m", "pytest", *suite.arguments, "-p", "ecosystem_report", "-q",
+        start = ["-m", "riata", "run"] if loop == "riata" else []  # what users do; building blocks are installed too
+        command = [str(python), *start, "-m", "pytest", *suite.arguments, "-p", "ecosystem_report", "-q",
                    "-p", "no:cacheprovider", "--timeout", str(TEST_LIMIT), "--timeout-method", "thread"]  # fmt: skip
         environment = {**variables(loop), **suite.environment, "ECOSYSTEM_ORDER": str(order)}
         with said.open("w", encoding="utf-8") as output:

@@ -267,7 +267,10 @@ def test_missing_file_says_what_python_says(place: Place) -> None:
 def test_ctrl_c(place: Place) -> None:
     # Where it strikes is chance, so of the traceback only the last line is held against python's;
     # "signalled" above is the same with the place fixed.
-    script = place.file("script.py", "print('ready', flush=True)\nwhile True:\n    pass\n")
+    # The alarm: were this run ended before it sends the signal, nobody would end the script.
+    script = place.file(
+        "script.py", "import signal\nsignal.alarm(60)\nprint('ready', flush=True)\nwhile True:\n    pass\n"
+    )
     ends = []
     for command in (PYTHON, RIATA):
         with place.start([*command, str(script)]) as process:

@@ -135,6 +135,37 @@ print(signal.set_wakeup_fd(-1) in (theirs.fileno(), -1))
 
 
 @both
+def test_a_forgotten_loop_with_handlers_that_is_collected_while_another_runs(kind: str) -> None:
+    """Another loop's descriptor was what it had found, and was gone when it was to be put back."""
+    lines = output(
+        kind,
+        """
+import warnings
+warnings.simplefilter("ignore", ResourceWarning)
+forgotten = new_event_loop()
+forgotten.add_signal_handler(signal.SIGUSR1, print)
+forgotten.run_until_complete(asyncio.sleep(0))
+
+async def main():
+    global forgotten
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    if KIND == "riata":  # asyncio's own loses its descriptor to the other's end
+        loop.add_signal_handler(signal.SIGUSR2, told.set)
+    del forgotten
+    gc.collect()
+    if KIND == "riata":
+        signal.raise_signal(signal.SIGUSR2)
+        await told.wait()
+    return "ended"
+
+print(run(main()), signal.set_wakeup_fd(-1))
+""",
+    )
+    assert lines == ["ended -1"]
+
+
+@both
 @pytest.mark.parametrize("busy", [False, True])
 def test_pythons_own_handlers_run_while_the_loop_does(kind: str, busy: bool) -> None:
     lines = output(

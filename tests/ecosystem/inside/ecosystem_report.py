@@ -20,6 +20,9 @@ import pytest
 
 KIND = os.environ["ECOSYSTEM_LOOP"]
 
+FROZEN_EACH = 100
+"""After how many tests what has come together is taken out of the collector's sight."""
+
 
 class Loops:
     """Which classes of loop were made, and how many turns riata's made."""
@@ -77,6 +80,7 @@ class Report:
         self._leave_out = leave_out
         self._loops = Loops()
         self._outcome = ("passed", "")
+        self._count = 0
 
     def _write(self, **event: Any) -> None:
         self._file.write(json.dumps(event) + "\n")
@@ -94,10 +98,9 @@ class Report:
             config.hook.pytest_deselected(items=dropped)
             items[:] = kept
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_finish(self) -> None:
+    def _freeze(self) -> None:
         """What is here by now stays: aiohttp's fixtures collect garbage after each test, over everything that is not
-        frozen, and that took most of the run's time.
+        frozen, what pytest keeps of the tests so far among it; and that took most of the run's time.
         """
         gc.collect()
         gc.freeze()
@@ -105,6 +108,9 @@ class Report:
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         """One test: from before its fixtures to after them."""
+        if self._count % FROZEN_EACH == 0:
+            self._freeze()
+        self._count += 1
         self._outcome = ("passed", "")
         self._write(event="start", id=item.nodeid)
         yield

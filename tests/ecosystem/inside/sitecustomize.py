@@ -21,6 +21,8 @@ def _replace() -> None:
         for name in ("SelectorEventLoop", "EventLoop"):
             if hasattr(module, name):
                 setattr(module, name, stand_in)
+    # So that the loop of the policy is one of what stands there, as with asyncio.
+    riata.EventLoopPolicy._loop_factory = stand_in
     # What asyncio starts with, and starts again with after `set_event_loop_policy(None)`; the last from Python 3.14 on.
     for module, name in (
         (asyncio, "DefaultEventLoopPolicy"),

@@ -11,7 +11,7 @@ use super::gather::GatheringFuture;
 use super::shield::Shield;
 use super::task_group::TaskGroup;
 use super::wait::Countdown;
-use super::wrap_future::Link;
+use super::wrap_future::{self, Link};
 
 macro_rules! observers {
     ($($(#[$doc:meta])* $name:ident($class:ty) => $notify:expr, $qualname:literal;)*) => {
@@ -71,10 +71,10 @@ observers! {
     Wait(Countdown) => Countdown::completed, "_wait.<locals>._on_completion";
     /// An `as_completed`, of one of its futures.
     Completed(AsCompleted) => AsCompleted::completed, "_AsCompletedIterator._handle_completion";
-    /// A wrapped future, that may have been cancelled.
-    LinkCancel(Link) => |link, _| link.get().check_cancel(link.py()), "_chain_future.<locals>._call_check_cancel";
+    /// A wrapped future of another thread, of the one around it, that may have been cancelled.
+    LinkCancel(PyAny) => wrap_future::check_cancel, "_chain_future.<locals>._call_check_cancel";
     /// A wrapped future, of the one inside.
-    LinkCopy(Link) => |link, _| link.get().copy(link.py()), "_chain_future.<locals>._set_state";
+    LinkCopy(Link) => |link, source| link.get().copy(source), "_chain_future.<locals>._set_state";
     /// A task group, of one of its tasks.
     Group(TaskGroup) => TaskGroup::task_done, "TaskGroup._on_task_done";
     /// A `shield`, of what it shields.

@@ -16,40 +16,25 @@ use crate::future::{Future, State, Waiter};
 use crate::imports::imports;
 use crate::interop;
 
-/// What ties a future of another thread to one of a loop of ours: what asyncio's `_chain_future` makes closures for.
+/// What a future of another thread has to tell when it is done: what asyncio's `_chain_future` makes a closure for. It
+/// does not hold that future, which keeps its callbacks as long as it lives.
 #[pyclass(frozen, name = "Link", module = "riata._native")]
 pub struct Link {
-    /// A `concurrent.futures.Future`.
-    source: Py<PyAny>,
     destination: Py<Future>,
     event_loop: Py<EventLoop>,
 }
 
 impl Link {
-    /// The loop's future is done: `_call_check_cancel`.
-    ///
-    /// # Errors
-    /// What cancelling the other raises.
-    pub fn check_cancel(&self, py: Python<'_>) -> PyResult<()> {
-        match self.destination.get().state(py) {
-            State::Cancelled => self
-                .source
-                .call_method0(py, intern!(py, "cancel"))
-                .map(drop),
-            _ => Ok(()),
-        }
-    }
-
     /// On the loop's thread: `_copy_future_state`.
     ///
     /// # Errors
     /// What the other raises; InvalidStateError when somebody else has finished the loop's future.
-    pub fn copy(&self, py: Python<'_>) -> PyResult<()> {
+    pub fn copy(&self, source: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = source.py();
         let destination = self.destination.bind(py);
         if destination.get().state(py) == State::Cancelled {
             return Ok(());
         }
-        let source = self.source.bind(py);
         if source
             .get_type()
             .is(imports(py)?.concurrent_future.bind(py))
@@ -68,7 +53,19 @@ impl Link {
     }
 }
 
-/// The same for a `concurrent.futures.Future` itself, without its lock: one that is done changes no more.
+/// The loop's future is done, and tells the other if it was cancelled: `_call_check_cancel`.
+///
+/// # Errors
+/// What cancelling the other raises.
+pub fn check_cancel(source: &Bound<'_, PyAny>, destination: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = source.py();
+    match destination.cast::<Future>()?.get().state(py) {
+        State::Cancelled => source.call_method0(intern!(py, "cancel")).map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// `Link::copy` for a `concurrent.futures.Future` itself, without its lock: one that is done changes no more.
 fn copy_done(source: &Bound<'_, PyAny>, destination: &Bound<'_, Future>) -> PyResult<()> {
     let py = source.py();
     if !source
@@ -105,7 +102,7 @@ impl Link {
             return Ok(());
         }
         if interop::version(py)?.chains_at_once && event_loop.get().runs_here(py) {
-            return this.copy(py);
+            return this.copy(source.bind(py));
         }
         let observer = Observer::LinkCopy(slf.clone().unbind());
         if event_loop.get().overrides_call_soon_threadsafe(py) {
@@ -120,7 +117,6 @@ impl Link {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.source)?;
         visit.call(&self.destination)?;
         visit.call(&self.event_loop)
     }
@@ -157,12 +153,11 @@ pub fn wrap_future<'py>(
             let link = Bound::new(
                 py,
                 Link {
-                    source: future.clone().unbind(),
                     destination: destination.clone().unbind(),
                     event_loop: native.clone().unbind(),
                 },
             )?;
-            let observer = Observer::LinkCancel(link.clone().unbind());
+            let observer = Observer::LinkCancel(future.clone().unbind());
             Future::add_waiter(destination, Waiter::Observer(observer))?;
             future.call_method1(intern!(py, "add_done_callback"), (link,))?;
         }

@@ -5,7 +5,7 @@
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 
-use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError};
+use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyNotImplementedError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyMemoryView};
@@ -310,6 +310,21 @@ impl WritePipeTransport {
         let py = slf.py();
         let joined = PyBytes::new(py, b"").call_method1(intern!(py, "join"), (list_of_data,))?;
         Self::write(slf, &joined)
+    }
+
+    /// Nothing is read here: raises NotImplementedError, as asyncio's does.
+    fn pause_reading(&self) -> PyResult<()> {
+        Err(PyNotImplementedError::new_err(()))
+    }
+
+    /// See pause_reading().
+    fn resume_reading(&self) -> PyResult<()> {
+        Err(PyNotImplementedError::new_err(()))
+    }
+
+    /// See pause_reading().
+    fn is_reading(&self) -> PyResult<bool> {
+        Err(PyNotImplementedError::new_err(()))
     }
 
     /// Close the pipe after flushing what was written: its reader sees the end.

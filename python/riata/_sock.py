@@ -80,7 +80,10 @@ class SocketCalls(_native.EventLoop):
             address = found[0][4]
         result = self._sock_try_connect(sock, address)
         if result is not None:
-            await result
+            try:
+                await result
+            finally:
+                del result  # an exception would hold itself, by way of this frame
 
     async def sock_accept(self, sock: socket.socket) -> tuple[socket.socket, Any]:
         """Accept a connection on the listening socket `sock`; return a non-blocking socket and the peer's address."""

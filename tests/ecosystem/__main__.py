@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -105,6 +106,9 @@ def _report(verdict: Verdict) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what the arguments ask for."""
     arguments = _arguments(argv)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts so what it runs in the background, and what tests interrupt would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     names = arguments.names or [*SUITES, "programs"]
     if "programs" in names and (missing := packages.install_missing(_say)):
         _say(f"missing, from Debian's packages: {' '.join(missing)} (apt-get install {' '.join(missing)}, as root)")

@@ -355,7 +355,8 @@ ended = threading.Event()
 def work(loop):
     while not loop._executor_shutdown_called:
         time.sleep(0.001)
-    os.kill(os.getpid(), signal.SIGINT)
+    # By the loop, and so while the coroutine waits: one that is interrupted a moment before joins its thread for ever.
+    loop.call_soon_threadsafe(os.kill, os.getpid(), signal.SIGINT)
     ended.wait()
 
 async def main():

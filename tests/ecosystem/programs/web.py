@@ -67,7 +67,7 @@ def test_requests(
         while not server.started:
             await asyncio.sleep(0)
         port = server.servers[0].sockets[0].getsockname()[1]
-        async with httpx.AsyncClient(base_url=f"{scheme}://localhost:{port}", verify=client_tls) as client:
+        async with httpx.AsyncClient(base_url=f"{scheme}://localhost:{port}", verify=client_tls, timeout=60) as client:
             answers = await asyncio.gather(
                 *(client.post(f"/items/{n}", json={"name": str(n), "price": n / 2}) for n in range(200))
             )

@@ -38,7 +38,8 @@ def overridable(original: type) -> set[str]:
         for name in dir(original)
         if (not name.startswith("__") or name in kept)
         and name not in NOT_CALLED
-        and inspect.isfunction(inspect.getattr_static(original, name))
+        and inspect.isroutine(static := inspect.getattr_static(original, name))
+        and type(static).__name__ not in ("staticmethod", "classmethod")
     }
 
 
@@ -225,7 +226,42 @@ async def writer(cls: Any) -> None:
     )
 
 
+async def future(cls: Any) -> None:
+    loop = asyncio.get_running_loop()
+
+    async def wait_for(awaited: Any) -> Any:
+        return await awaited
+
+    made = cls(loop=loop)
+    waiting = await begun(wait_for(made))
+    made.set_result("result")
+    assert await waiting == "result"
+    assert await made == "result"
+    made = cls(loop=loop)
+    waiting = await begun(wait_for(made))
+    made.set_exception(LookupError())
+    with pytest.raises(LookupError):
+        await waiting
+    made = cls(loop=loop)
+    waiting = await begun(wait_for(made))
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert made.cancelled()
+    made = cls(loop=loop)
+    gathered = asyncio.gather(made)
+    gathered.cancel()
+    await asyncio.wait([gathered])
+    made = cls(loop=loop)
+    shielded = asyncio.shield(made)
+    made.set_result("result")
+    assert await shielded == "result"
+    made = cls(loop=loop)
+    loop.call_soon(made.set_result, None)
+    await asyncio.wait([made])
+
+
 SCENARIOS: dict[str, Scenario] = {
+    "Future": future,
     "Queue": queue,
     "PriorityQueue": queue,
     "LifoQueue": queue,

@@ -57,7 +57,7 @@ impl Task {
     #[inline]
     pub(super) fn read_awaited(future: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
         let py = future.py();
-        if let Ok(native) = future.cast::<Future>() {
+        if let Some(native) = plain(future) {
             return match native.get().read(py)? {
                 Reading::Result(_) => Ok(None),
                 Reading::Exception(exception) => Ok(Some(exception)),
@@ -167,16 +167,10 @@ impl Task {
             );
             return self.throw_soon(slf, text);
         }
-        if let Ok(native) = yielded.cast_exact::<Future>() {
-            return self.wait_for_native(slf, native);
+        match plain(&yielded) {
+            Some(native) => self.wait_for_native(slf, native),
+            None => self.wait_for_foreign(slf, yielded),
         }
-        if let Ok(native) = yielded.cast_exact::<Task>() {
-            return self.wait_for_native(slf, native.as_super());
-        }
-        if let Ok(native) = yielded.cast_exact::<GatheringFuture>() {
-            return self.wait_for_native(slf, native.as_super());
-        }
-        self.wait_for_foreign(slf, yielded)
     }
 
     #[inline]
@@ -264,6 +258,19 @@ impl Task {
             .loop_ref(slf.py())?
             .push(slf.py(), work)
     }
+}
+
+/// A native future none of whose methods a Python subclass can have overridden.
+#[inline]
+fn plain<'a, 'py>(future: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, Future>> {
+    if let Ok(native) = future.cast_exact::<Future>() {
+        return Some(native);
+    }
+    if let Ok(native) = future.cast_exact::<Task>() {
+        return Some(native.as_super());
+    }
+    let gathering = future.cast_exact::<GatheringFuture>();
+    gathering.ok().map(|native| native.as_super())
 }
 
 /// `asyncio.futures._get_loop`.

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 
 def when_imported(name: str, then: Callable[[ModuleType], None]) -> None:
@@ -50,8 +51,9 @@ class _Loader(importlib.abc.Loader):
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__loader__ = self._loader
+        loader: Any = self._loader  # what a module's attribute may be differs with typeshed's Python
+        module.__loader__ = loader
         if module.__spec__ is not None:
-            module.__spec__.loader = self._loader
+            module.__spec__.loader = loader
         self._loader.exec_module(module)
         self._then(module)

@@ -42,6 +42,15 @@ def test_every_option_of_run_is_on_its_page() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_told_of(command: str) -> None:
+    root = Path(__file__).parents[2]
+    assert f"riata {command}" in (root / "docs" / "command-line.md").read_text(encoding="utf-8")
+    if command != "completion":
+        for readme in ("README.md", "README.zh-CN.md"):
+            assert f"`riata {command}" in (root / readme).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_nonsense_is_refused_without_a_traceback(command: str) -> None:
     ended = riata(command, "--no-such-option", "x")
     assert (ended.returncode, ended.stdout) == (2, "")

@@ -9,8 +9,6 @@ from textwrap import dedent
 
 import pytest
 
-pytest.importorskip("libcst", reason="what reads Python for it is not there for this Python yet")
-
 from riata.cli.modernize import modernize_text
 
 CHANGES = {

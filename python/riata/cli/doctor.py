@@ -135,6 +135,11 @@ _LIBRARIES: Final[dict[str, tuple[Grade, str]]] = {
     ),
     "sanic": (Grade.HINT, "takes uvloop if it is installed: app.config.USE_UVLOOP = False, under riata run"),
     "pytest-asyncio": (Grade.HINT, "makes a loop for each test: define its hook pytest_asyncio_loop_factories"),
+    "ipykernel": (
+        Grade.HINT,
+        "kernels are started by Jupyter: one of argv riata run -m ipykernel_launcher -f {connection_file}",
+    ),
+    "distributed": (Grade.HINT, "worker processes choose their loop; with processes=False: riata run"),
     "twisted": (Grade.HINT, "has a reactor of its own: install twisted.internet.asyncioreactor, under riata run"),
     "trio": (Grade.HINT, "has a loop of its own; anyio programs run on riata with backend='asyncio'"),
     "gevent": (Grade.HINT, "its hub takes riata's loop: riata run, or GEVENT_LOOP=riata.gevent.Loop"),

@@ -134,12 +134,14 @@ def test_doctor_tells_of_few_descriptors() -> None:
     assert re.search(r"hint  open files \(RLIMIT_NOFILE\): 256, at most 256\n +\S.*ulimit", ended.stdout)
 
 
-def test_colours_on_a_terminal() -> None:
+@pytest.mark.parametrize("wanted", [True, False])
+def test_colours_on_a_terminal(wanted: bool) -> None:
     try:
         ours, its = os.openpty()
     except OSError:
         pytest.skip("no pseudo-terminals here")
-    process = subprocess.Popen([*RIATA, "doctor"], env=ENVIRONMENT, stdout=its)
+    environment = {**ENVIRONMENT, "NO_COLOR": "" if wanted else "1"}
+    process = subprocess.Popen([*RIATA, "doctor"], env=environment, stdout=its)
     os.close(its)
     shown = b""
     try:
@@ -149,7 +151,8 @@ def test_colours_on_a_terminal() -> None:
         pass
     os.close(ours)
     process.wait()
-    assert b"\x1b[" in shown
+    assert b"Python" in shown
+    assert (b"\x1b[" in shown) is wanted
 
 
 def test_compare_runs_a_program_on_each_loop(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ This file owns the list of commands. `program` has those that start programs (wi
 behind them), `doctor` and `completion` one each; `modernize` is what works behind the command of that name.
 """
 
+import os
 import platform
+from typing import Final
 
 import click
 
@@ -15,7 +17,11 @@ from riata.cli.program import EXAMPLES, compare, run
 __all__ = ["main"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXAMPLES)
+# https://no-color.org; click knows terminals, and not this.
+COLOURS: Final = False if os.environ.get("NO_COLOR") else None
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "color": COLOURS}, epilog=EXAMPLES)
 @click.version_option(
     package_name="riata",
     message=f"riata %(version)s ({platform.python_implementation()} {platform.python_version()})",

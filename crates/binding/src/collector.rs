@@ -2,7 +2,7 @@
 //!
 //! What a running loop has ready is alive, since the loop is: nothing there can be garbage. A burst of callbacks, as from
 //! another thread, would be looked at again and again all the same; that was a third of what they cost
-//! (`benches/micro.py`, `call_soon_threadsafe`). So a handle that is made while its loop runs is hidden from the collector,
+//! (`benches/micro.py`, `call_soon_threadsafe`). So what `call_soon_threadsafe` gives a running loop is hidden from the collector,
 //! until it has left the loop: it has run, or the loop has stopped. One that somebody else holds is shown then, since it
 //! may be part of a cycle; one that nobody else holds dies.
 

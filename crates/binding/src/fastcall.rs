@@ -191,11 +191,11 @@ pub trait FastMethod {
     ) -> PyResult<Bound<'py, PyAny>>;
 }
 
-const fn definition<M: FastMethod>() -> ffi::PyMethodDef {
+const fn definition<M: FastMethod>(call: ffi::PyCFunctionFastWithKeywords) -> ffi::PyMethodDef {
     ffi::PyMethodDef {
         ml_name: M::C_NAME.as_ptr(),
         ml_meth: ffi::PyMethodDefPointer {
-            PyCFunctionFastWithKeywords: fastcall_kw::<Entry<M>>,
+            PyCFunctionFastWithKeywords: call,
         },
         ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
         ml_doc: M::DOC.as_ptr(),
@@ -203,16 +203,17 @@ const fn definition<M: FastMethod>() -> ffi::PyMethodDef {
 }
 
 static mut METHODS: [ffi::PyMethodDef; 5] = [
-    definition::<CreateTask>(),
-    definition::<CallSoon>(),
-    definition::<CallSoonThreadsafe>(),
-    definition::<CallLater>(),
-    definition::<CallAt>(),
+    definition::<CreateTask>(raw::<CreateTask>),
+    definition::<CallSoon>(raw::<CallSoon>),
+    definition::<CallSoonThreadsafe>(fastcall_kw::<Entry<CallSoonThreadsafe>>),
+    definition::<CallLater>(raw::<CallLater>),
+    definition::<CallAt>(raw::<CallAt>),
 ];
 
-static mut GREEN_METHODS: [ffi::PyMethodDef; 1] = [definition::<RunCallback>()];
+static mut GREEN_METHODS: [ffi::PyMethodDef; 1] = [definition::<RunCallback>(raw::<RunCallback>)];
 
-static mut GROUP_METHODS: [ffi::PyMethodDef; 1] = [definition::<group::CreateTask>()];
+static mut GROUP_METHODS: [ffi::PyMethodDef; 1] =
+    [definition::<group::CreateTask>(raw::<group::CreateTask>)];
 
 /// Puts the methods into their classes. Called once, while the module is made.
 ///
@@ -252,14 +253,37 @@ unsafe fn install_in<T: PyTypeInfo>(
     Ok(())
 }
 
-/// PyO3's own entry for such methods. Its public `attach` would ask the interpreter for the GIL wherever no frame of PyO3's
-/// is below, as in threads that send callbacks.
+unsafe extern "C" fn raw<M: FastMethod>(
+    slf: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    positional: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: B6: called by the interpreter, which is initialized and holds the GIL, as `called` asks for. Attaching tells
+    // PyO3 that references may be dropped at once.
+    unsafe {
+        Python::attach_unchecked(|py| match called::<M>(py, slf, values, positional, names) {
+            Ok(object) => object,
+            Err(error) => {
+                error.restore(py);
+                std::ptr::null_mut()
+            }
+        })
+    }
+}
+
+/// PyO3's own entry, for what threads call that have no frame of PyO3's below: attaching would ask the interpreter for the
+/// GIL there, which they have.
 struct Entry<M>(PhantomData<M>);
 
 impl<M: FastMethod> MethodDef<fastcall_kw::Func> for Entry<M> {
     const METH: fastcall_kw::Func = called::<M>;
 }
 
+/// # Safety
+/// Called with the GIL, through a descriptor that has checked `slf` to be of the class, with `positional` values followed
+/// by one for each of `names`.
+#[inline]
 unsafe fn called<M: FastMethod>(
     py: Python<'_>,
     slf: *mut ffi::PyObject,
@@ -267,8 +291,7 @@ unsafe fn called<M: FastMethod>(
     positional: ffi::Py_ssize_t,
     names: *mut ffi::PyObject,
 ) -> PyResult<*mut ffi::PyObject> {
-    // SAFETY: B6: called by the interpreter, which is initialized and holds the GIL, through a descriptor that
-    // has checked `slf` to be of the class, with `positional` values followed by one for each of `names`.
+    // SAFETY: B6: by the caller's promise.
     let call = || unsafe {
         let names =
             (!names.is_null()).then(|| Borrowed::from_ptr(py, names).cast_unchecked::<PyTuple>());

@@ -72,6 +72,8 @@ pub struct Version {
     stop_iteration_becomes_error: bool,
     /// `throw(type, value, traceback)` is deprecated.
     throw_deprecated: bool,
+    /// An exception that is set is an object.
+    exceptions_at_once: bool,
 }
 
 enum CurrentTask {
@@ -142,6 +144,7 @@ pub fn version(py: Python<'_>) -> PyResult<&'static Version> {
             tls_abort_tells: takes_argument(&tls, "_abort")?,
             stop_iteration_becomes_error: info >= (3, 13),
             throw_deprecated: info >= (3, 12),
+            exceptions_at_once: info >= (3, 12),
         })
     })
 }
@@ -286,11 +289,12 @@ pub fn current_task<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Option<Boun
     }
 }
 
-/// The StopIteration by which an iterator gives `result`.
-///
-/// A tuple or an exception would be taken for the arguments to make it from, or for the exception itself.
-pub fn stop_iteration(result: Py<PyAny>) -> PyErr {
-    PyStopIteration::new_err((result,))
+/// Whether setting an exception makes it, and not only when somebody asks for it.
+#[inline]
+pub fn makes_exceptions_at_once(py: Python<'_>) -> bool {
+    VERSION
+        .get(py)
+        .is_some_and(|version| version.exceptions_at_once)
 }
 
 /// Makes `task` the current one of `event_loop`, whatever was.

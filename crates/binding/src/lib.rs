@@ -25,6 +25,7 @@ mod handle;
 mod imports;
 mod interop;
 mod part;
+mod returned;
 mod slots;
 mod streams;
 mod sync;

@@ -10,16 +10,15 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
-use pyo3::exceptions::{PyBaseException, PyRuntimeError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
-use pyo3::types::PyTuple;
 use pyo3::{PyClass, PyTypeInfo};
 
 use crate::combine::Coroutine;
 use crate::future::{Future, FutureIter, Sent};
-use crate::interop;
+use crate::returned::set_stop_iteration;
 use crate::task::Task;
 use crate::transport::{
     DatagramTransport, Endpoint, ReadPipeTransport, StreamTransport, TlsTransport,
@@ -401,17 +400,6 @@ unsafe extern "C" fn send<T: Awaited>(
     };
     // SAFETY: B6: as above. Attaching tells PyO3 that references may be dropped at once.
     unsafe { Python::attach_unchecked(step) }
-}
-
-/// Raises StopIteration with `value`, as `_PyGen_SetStopIterationValue` does.
-fn set_stop_iteration(py: Python<'_>, value: Py<PyAny>) {
-    let is_taken_apart = value.bind(py).is_instance_of::<PyTuple>()
-        || value.bind(py).is_instance_of::<PyBaseException>();
-    match is_taken_apart {
-        true => interop::stop_iteration(value).restore(py),
-        // SAFETY: B4: live objects; the interpreter makes the exception, or keeps the value until it is asked for.
-        false => unsafe { ffi::PyErr_SetObject(ffi::PyExc_StopIteration, value.as_ptr()) },
-    }
 }
 
 /// `tp_iternext`, which `await` calls from Python 3.12 on. NULL without an exception is the end with None.

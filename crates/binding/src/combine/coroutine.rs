@@ -22,6 +22,7 @@ use crate::event_loop::EventLoop;
 use crate::future::Sent;
 use crate::imports::imports;
 use crate::interop;
+use crate::returned::stop_iteration;
 
 /// Where a coroutine stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -207,7 +208,7 @@ fn without_stop_iteration(py: Python<'_>, error: PyErr) -> PyErr {
 fn answer(sent: Sent) -> PyResult<Py<PyAny>> {
     match sent {
         Sent::Yield(awaited) => Ok(awaited),
-        Sent::Return(result) => Err(interop::stop_iteration(result)),
+        Sent::Return(result) => Err(stop_iteration(result)),
     }
 }
 

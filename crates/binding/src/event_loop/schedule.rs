@@ -122,9 +122,6 @@ impl FastMethod for CallSoon {
         EventLoop::check_callable(slf, &callback, "call_soon", Caller::LoopThread)?;
         let handle = Handle::new(LoopRef::of(slf), callback.to_owned(), rest, context)?;
         let handle = Bound::new(py, handle)?;
-        if this.keeps_alive(py) {
-            collector::hide(&handle);
-        }
         this.ready.with(py, |ready| {
             ready.push(Work::Handle(handle.clone().unbind()))
         });

@@ -357,7 +357,15 @@ impl EventLoop {
     ///
     /// # Errors
     /// SystemExit and KeyboardInterrupt that a protocol raised; the other transports keep their place.
+    #[inline]
     pub fn flush_writers(slf: &Bound<'_, Self>) -> PyResult<()> {
+        match slf.get().has_writers(slf.py()) {
+            true => Self::flush_all(slf),
+            false => Ok(()),
+        }
+    }
+
+    fn flush_all(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         Self::flush_encrypters(slf)?;
@@ -404,6 +412,7 @@ impl EventLoop {
     }
 
     /// Whether transports have something to write.
+    #[inline]
     pub fn has_writers(&self, py: Python<'_>) -> bool {
         self.writers.with(py, |writers| !writers.is_empty())
             || self

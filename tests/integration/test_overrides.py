@@ -1,390 +1,228 @@
-"""What a Python subclass overrides is called where asyncio's own class calls it: the same names in the same order."""
+"""A subclass of the loop, or one loop object, that has a method of its own is asked it."""
 
 import asyncio
-import inspect
-import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-import riata
-
-Scenario = Callable[[Any], Awaitable[None]]
-
-# Helpers that the native classes do without: how a class binds itself to a loop and picks who is woken up next.
-NOT_CALLED = {"_get_loop", "_wake_up_first", "_wake_up_next", "_notify", "_wakeup_waiter"}
+KINDS = ["subclass", "instance"]
+LOOPS = ["asyncio", "riata"]
 
 
-def recording(base: Any, names: set[str], log: list[str]) -> Any:
-    """A subclass of `base` that overrides all methods of those names, to note that they are called."""
+def base_class(kind: str) -> Any:
+    if kind == "asyncio":
+        return asyncio.SelectorEventLoop
+    import riata
 
-    def override(name: str) -> Callable[..., Any]:
-        def method(self: Any, *args: Any, **options: Any) -> Any:
-            log.append(name)
-            return getattr(super(made, self), name)(*args, **options)
+    return riata.Loop
+
+
+def overriding(loop: str, kind: str, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Any:
+    """A loop whose `name` is `make(original)`, by a subclass or on the instance."""
+    base = base_class(loop)
+    if kind == "instance":
+        made = base()
+        setattr(made, name, make(getattr(made, name)))
+        return made
+
+    def method(self: Any, *args: Any, **options: Any) -> Any:
+        return make(lambda *a, **o: getattr(base, name)(self, *a, **o))(*args, **options)
+
+    return type("Overriding", (base,), {name: method})()
+
+
+def noting(calls: list[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        def method(*args: Any, **options: Any) -> Any:
+            calls.append(args)
+            return original(*args, **options)
 
         return method
 
-    made: Any = type("Recording", (base,), {name: override(name) for name in names})
-    return made
+    return make
 
 
-def overridable(original: type) -> set[str]:
-    """The methods of a class of asyncio's that programs may override, but for those that every object has."""
-    kept = {"__aenter__", "__aexit__", "__aiter__", "__anext__", "__await__"}
-    return {
-        name
-        for name in dir(original)
-        if (not name.startswith("__") or name in kept)
-        and name not in NOT_CALLED
-        and inspect.isroutine(static := inspect.getattr_static(original, name))
-        and type(static).__name__ not in ("staticmethod", "classmethod")
-    }
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("loop_kind", LOOPS)
+def test_call_soon_by_task_steps_and_done_callbacks(loop_kind: str, kind: str) -> None:
+    calls: list[Any] = []
+    loop = overriding(loop_kind, kind, "call_soon", noting(calls))
 
-
-async def begun(awaitable: Awaitable[Any]) -> Any:
-    """A future for it, one turn later."""
-    task = asyncio.ensure_future(awaitable)
-    await asyncio.sleep(0)
-    return task
-
-
-async def queue(cls: Any) -> None:
-    made = cls(2)
-    await made.put((1,))
-    made.put_nowait((2,))
-    putter = await begun(made.put((3,)))
-    await made.get()
-    made.task_done()
-    await putter
-    await made.get()
-    await made.get()
-    made.task_done()
-    joined = await begun(made.join())
-    made.task_done()
-    await joined
-    getter = await begun(made.get())
-    made.put_nowait((1,))
-    await getter
-    getter = await begun(made.get())
-    getter.cancel()
-    await asyncio.wait([getter])
-
-
-async def lock(cls: Any) -> None:
-    made = cls()
-    async with made:
-        waiting = await begun(made.acquire())
-    await waiting
-    made.release()
-
-
-async def event(cls: Any) -> None:
-    made = cls()
-    waiting = await begun(made.wait())
-    made.set()
-    await waiting
-    made.clear()
-    assert not made.is_set()
-
-
-async def condition(cls: Any) -> None:
-    made = cls()
-    ready = False
-
-    async def until() -> None:
-        async with made:
-            await made.wait_for(lambda: ready)
-
-    async def once() -> None:
-        async with made:
-            await made.wait()
-
-    waiting = [await begun(until()), await begun(once())]
-    ready = True
-    async with made:
-        made.notify_all()
-    for each in waiting:
-        await each
-
-
-async def semaphore(cls: Any) -> None:
-    made = cls(1)
-    async with made:
-        waiting = await begun(made.acquire())
-    await waiting
-    made.release()
-
-
-async def barrier(cls: Any) -> None:
-    made = cls(2)
-
-    async def pass_it() -> None:
-        async with made:
-            pass
-
-    waiting = await begun(pass_it())
-    await pass_it()
-    await waiting
-    waiting = await begun(made.wait())
-    await made.abort()
-    with pytest.raises(asyncio.BrokenBarrierError):
-        await waiting
-    await made.reset()
-
-
-async def task_group(cls: Any) -> None:
-    async def fail() -> None:
-        raise LookupError
-
-    async with cls() as made:
-        made.create_task(asyncio.sleep(0))
-        made.create_task(asyncio.sleep(0))
-
-    async def lose_a_task() -> None:
-        async with cls() as made:
-            made.create_task(asyncio.sleep(0))
-            made.create_task(fail())
-
-    async def fail_inside() -> None:
-        async with cls() as made:
-            made.create_task(asyncio.sleep(0))
-            raise LookupError
-
-    for losing in (lose_a_task, fail_inside):
-        with pytest.raises(BaseExceptionGroup):
-            await losing()
-
-
-async def reader(cls: Any) -> None:
-    class Paused:
-        def pause_reading(self) -> None: ...
-        def resume_reading(self) -> None: ...
-
-    made = cls(4, asyncio.get_running_loop())
-    made.set_transport(Paused())
-    made.feed_data(b"0123456789")
-    assert await made.readexactly(8) == b"01234567"
-    line = await begun(made.readline())
-    made.feed_data(b"\n")
-    assert await line == b"89\n"
-    part = await begun(made.readuntil(b";"))
-    made.feed_data(b"a;xy\nzz")
-    assert await part == b"a;"
-    lines = []
-    async for one in made:
-        lines.append(one)
-        if len(lines) == 1:
-            made.feed_eof()
-    assert lines == [b"xy\n", b"zz"]
-    assert await made.read() == b""
-    assert made.at_eof()
-    assert made.exception() is None
-
-
-async def connection(make_protocol: Callable[[Any], Any], make_writer: Callable[..., Any]) -> None:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"hello\n")
-        await reader.read()
-        writer.close()
-        await writer.wait_closed()
-
-    loop = asyncio.get_running_loop()
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        reader = asyncio.StreamReader(loop=loop)
-        protocol = make_protocol(reader)
-        transport, _ = await loop.create_connection(lambda: protocol, *server.sockets[0].getsockname())
-        writer = make_writer(transport, protocol, reader)
-        writer.write(b"x")
-        writer.writelines([b"a", b"b"])
-        await writer.drain()
-        assert writer.can_write_eof()
-        assert not writer.is_closing()
-        assert writer.get_extra_info("peername")
-        assert await reader.readline() == b"hello\n"
-        writer.write_eof()
-        assert await reader.read() == b""
-        writer.close()
-        await writer.wait_closed()
-
-
-async def protocol(cls: Any) -> None:
-    loop = asyncio.get_running_loop()
-    await connection(
-        lambda reader: cls(reader, loop=loop),
-        lambda transport, protocol, reader: asyncio.StreamWriter(transport, protocol, reader, loop),
-    )
-
-
-async def writer(cls: Any) -> None:
-    loop = asyncio.get_running_loop()
-    await connection(
-        lambda reader: asyncio.StreamReaderProtocol(reader, loop=loop),
-        lambda transport, protocol, reader: cls(transport, protocol, reader, loop),
-    )
-
-
-async def future(cls: Any) -> None:
-    loop = asyncio.get_running_loop()
-
-    async def wait_for(awaited: Any) -> Any:
-        return await awaited
-
-    made = cls(loop=loop)
-    waiting = await begun(wait_for(made))
-    made.set_result("result")
-    assert await waiting == "result"
-    assert await made == "result"
-    made = cls(loop=loop)
-    waiting = await begun(wait_for(made))
-    made.set_exception(LookupError())
-    with pytest.raises(LookupError):
-        await waiting
-    made = cls(loop=loop)
-    waiting = await begun(wait_for(made))
-    waiting.cancel()
-    await asyncio.wait([waiting])
-    assert made.cancelled()
-    made = cls(loop=loop)
-    gathered = asyncio.gather(made)
-    gathered.cancel()
-    await asyncio.wait([gathered])
-    made = cls(loop=loop)
-    shielded = asyncio.shield(made)
-    made.set_result("result")
-    assert await shielded == "result"
-    made = cls(loop=loop)
-    loop.call_soon(made.set_result, None)
-    await asyncio.wait([made])
-
-
-SCENARIOS: dict[str, Scenario] = {
-    "Future": future,
-    "Queue": queue,
-    "PriorityQueue": queue,
-    "LifoQueue": queue,
-    "Lock": lock,
-    "Event": event,
-    "Condition": condition,
-    "Semaphore": semaphore,
-    "BoundedSemaphore": semaphore,
-    "Barrier": barrier,
-    "TaskGroup": task_group,
-    "StreamReader": reader,
-    "StreamReaderProtocol": protocol,
-    "StreamWriter": writer,
-}
-
-
-@pytest.mark.parametrize("name", SCENARIOS)
-def test_what_a_subclass_overrides_is_called(name: str) -> None:
-    original = getattr(asyncio, name)
-    names = overridable(original)
-    assert len(names) > 1
-    expected: list[str] = []
-    asyncio.run(SCENARIOS[name](recording(original, names, expected)))  # type: ignore[arg-type]
-    assert expected
-    seen: list[str] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        riata.install()
-    try:
-        riata.run(SCENARIOS[name](recording(getattr(riata, name), names, seen)))  # type: ignore[arg-type]
-    finally:
-        riata.uninstall()
-    assert seen == expected
-
-
-def test_a_reader_whose_lines_may_have_any_length(run: Callable[[Any], Any]) -> None:
-    """As aioconsole's, whose `readuntil` reads on where asyncio's raises."""
-    for base in (asyncio.StreamReader, riata.StreamReader):
-
-        class Unlimited(base):  # type: ignore[misc, valid-type]
-            async def readuntil(self, separator: bytes = b"\n") -> Any:
-                while True:
-                    try:
-                        return await super().readuntil(separator)
-                    except asyncio.LimitOverrunError as error:
-                        if self._buffer.startswith(separator, error.consumed):
-                            end = error.consumed + len(separator)
-                            chunk = bytes(self._buffer[:end])
-                            del self._buffer[:end]
-                            self._maybe_resume_transport()
-                            return chunk
-                        await self._wait_for_data("readuntil")
-
-        async def main(made: Any = Unlimited) -> None:
-            reader = made(limit=4)
-            line = await begun(reader.readline())
-            for _ in range(10):
-                reader.feed_data(b"12345678")
-                await asyncio.sleep(0)
-            reader.feed_data(b"\nrest")
-            assert await line == b"12345678" * 10 + b"\n"
-            reader.feed_eof()
-            assert await reader.readline() == b"rest"
-
-        run(main())
-
-
-@pytest.mark.parametrize("base", [asyncio.TaskGroup, riata.TaskGroup])
-def test_a_group_that_outlives_a_failure(base: Any, run: Callable[[Any], Any]) -> None:
-    """A subclass that reports what fails, and lets the others go on."""
-
-    class Lasting(base):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.failed: list[BaseException | None] = []
-
-        def _on_task_done(self, task: Any) -> None:
-            if not task.cancelled() and task.exception() is not None:
-                self.failed.append(task.exception())
-                self._tasks.discard(task)
-                if self._on_completed_fut is not None and not self._tasks:
-                    self._on_completed_fut.set_result(True)
-            else:
-                super()._on_task_done(task)
-
-    async def fail() -> None:
-        raise LookupError
+    def done(_: Any) -> None:
+        pass
 
     async def main() -> None:
-        async with Lasting() as group:
-            group.create_task(fail())
-            other = group.create_task(asyncio.sleep(0, "done"))
-        assert other.result() == "done"
-        assert [type(error) for error in group.failed] == [LookupError]
-
-        async with Lasting() as group:
-            forever = group.create_task(asyncio.sleep(1000))
+        future = loop.create_future()
+        future.add_done_callback(done)
+        for _ in range(3):
             await asyncio.sleep(0)
-            group._abort()
-        assert forever.cancelled()
+        loop.call_later(0, future.set_result, None)
+        await future
 
-    run(main())
+    loop.run_until_complete(main())
+    # The first step, three after sleep(0), the callback and the wake-up, run_until_complete's own callback.
+    assert len(calls) == 7
+    assert done in [call[0] for call in calls]
+    loop.close()
 
 
-@pytest.mark.parametrize("base", [asyncio.TaskGroup, riata.TaskGroup])
-def test_the_attributes_of_a_group_can_be_set(base: Any, run: Callable[[Any], Any]) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("loop_kind", LOOPS)
+def test_call_at_by_call_later(loop_kind: str, kind: str) -> None:
+    calls: list[Any] = []
+    loop = overriding(loop_kind, kind, "call_at", noting(calls))
+    loop.run_until_complete(asyncio.sleep(0.001))
+    assert len(calls) == 1
+    loop.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("loop_kind", LOOPS)
+def test_call_later_by_sleep(loop_kind: str, kind: str) -> None:
+    calls: list[Any] = []
+    loop = overriding(loop_kind, kind, "call_later", noting(calls))
+    loop.run_until_complete(asyncio.sleep(0.001))
+    assert [call[0] for call in calls] == [0.001]
+    loop.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("loop_kind", LOOPS)
+def test_time_by_timers(loop_kind: str, kind: str) -> None:
+    now = 1000.0
+    loop = overriding(loop_kind, kind, "time", lambda _: lambda: now)
+    fired: list[str] = []
+    assert loop.call_later(5, fired.append, "later").when() == 1005
+    loop.call_at(1006, fired.append, "at")
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    assert not fired
+    now = 1005.5
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    assert fired == ["later"]
+    now = 1007
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    assert fired == ["later", "at"]
+    loop.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("loop_kind", LOOPS)
+def test_call_exception_handler(loop_kind: str, kind: str) -> None:
+    reports: list[Any] = []
+    loop = overriding(loop_kind, kind, "call_exception_handler", lambda _: reports.append)
+
+    def fail() -> None:
+        raise ValueError("callback")
+
+    async def failing() -> None:
+        raise ValueError("task")
+
     async def main() -> None:
-        with pytest.raises(ExceptionGroup) as caught:
-            async with base() as group:
-                group._errors.append(LookupError("from outside"))
-        assert [str(error) for error in caught.value.exceptions] == ["from outside"]
+        future = loop.create_future()
+        future.add_done_callback(lambda _: fail())
+        future.set_result(None)
+        loop.call_soon(fail)
+        loop.call_later(0, fail)
+        await asyncio.sleep(0.001)
+        task = asyncio.create_task(failing())
+        await asyncio.wait([task])
 
-        group = base()
-        for name in ("_entered", "_exiting", "_aborting", "_parent_cancel_requested"):
-            assert getattr(group, name) is False
-            setattr(group, name, True)
-            assert getattr(group, name) is True
-        for name in ("_loop", "_parent_task", "_base_error", "_on_completed_fut"):
-            assert getattr(group, name) is None
-            setattr(group, name, "given")
-            assert getattr(group, name) == "given"
-        assert group._tasks == set()
-        assert group._is_base_error(SystemExit())
-        assert not group._is_base_error(LookupError())
+    loop.run_until_complete(main())
+    words = [report["message"].split(" ")[0] for report in reports]
+    assert words == ["Exception"] * 3 + ["Task"]
+    loop.close()
 
-    run(main())
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("loop_kind", LOOPS)
+def test_create_task_and_create_future(loop_kind: str, kind: str) -> None:
+    tasks: list[Any] = []
+    futures: list[Any] = []
+    loop = overriding(loop_kind, kind, "create_task", noting(tasks))
+    original = loop.create_future
+    loop.create_future = lambda: futures.append(None) or original()
+
+    async def main() -> None:
+        await asyncio.create_task(asyncio.sleep(0.001))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.sleep(0))
+
+    loop.run_until_complete(main())
+    assert len(tasks) == 3
+    assert futures
+    loop.close()
+
+
+@pytest.mark.parametrize("loop_kind", LOOPS)
+def test_an_override_can_be_taken_back(loop_kind: str) -> None:
+    calls: list[Any] = []
+    loop = overriding(loop_kind, "instance", "call_soon", noting(calls))
+    loop.run_until_complete(asyncio.sleep(0))
+    count = len(calls)
+    assert count
+    del loop.call_soon
+    loop.run_until_complete(asyncio.sleep(0))
+    assert len(calls) == count
+    loop.close()
+
+
+@pytest.mark.parametrize("loop_kind", LOOPS)
+def test_an_override_that_comes_while_the_loop_runs(loop_kind: str) -> None:
+    loop = base_class(loop_kind)()
+    calls: list[Any] = []
+
+    async def main() -> None:
+        loop.call_soon = noting(calls)(loop.call_soon)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        del loop.call_soon
+
+    loop.run_until_complete(main())
+    assert len(calls) == 2
+    loop.close()
+
+
+@pytest.mark.parametrize("loop_kind", LOOPS)
+def test_a_method_of_the_class_patched_between_two_runs(loop_kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = base_class(loop_kind)
+    loop = base()
+    calls: list[Any] = []
+    original = base.call_soon
+
+    def call_soon(self: Any, *args: Any, **options: Any) -> Any:
+        calls.append(args)
+        return original(self, *args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(base, "call_soon", call_soon)
+        loop.run_until_complete(asyncio.sleep(0))
+    assert calls
+    loop.close()
+
+
+@pytest.mark.parametrize("loop_kind", LOOPS)
+def test_an_override_that_raises(loop_kind: str) -> None:
+    loop = base_class(loop_kind)()
+
+    async def main() -> str:
+        future = loop.create_future()
+        future.add_done_callback(print)
+
+        def refuse(*_: Any, **__: Any) -> None:
+            raise LookupError("refused")
+
+        loop.call_soon = refuse
+        try:
+            future.set_result(None)
+        except LookupError as error:
+            return str(error)
+        finally:
+            del loop.call_soon
+        return "not raised"
+
+    assert loop.run_until_complete(main()) == "refused"
+    loop.close()

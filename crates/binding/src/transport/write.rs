@@ -46,6 +46,21 @@ pub(super) enum Sent {
     Failed(Error),
 }
 
+/// Chunks that are written. Most writes are of one, for which no list is made.
+#[derive(Default)]
+struct Finished(Option<Chunk>, Vec<Chunk>);
+
+impl Extend<Chunk> for Finished {
+    fn extend<I: IntoIterator<Item = Chunk>>(&mut self, chunks: I) {
+        for chunk in chunks {
+            match self.0 {
+                None => self.0 = Some(chunk),
+                Some(_) => self.1.push(chunk),
+            }
+        }
+    }
+}
+
 /// What a write leads to.
 enum Next {
     SendNow,
@@ -190,7 +205,7 @@ impl StreamTransport {
             Ok(fd) => fd,
             Err(error) => return Sent::Failed(error),
         };
-        let mut finished = Vec::new();
+        let mut finished = Finished::default();
         let sent = this.with(py, |state| {
             state.unsent = false;
             // SAFETY: B7: `live_fd` has just said so, and nothing is called here that could close it.
@@ -325,18 +340,16 @@ impl StreamTransport {
 }
 
 /// Sends until the kernel takes no more or nothing waits.
-fn offer_all(
-    state: &mut State,
-    fd: std::os::fd::BorrowedFd<'_>,
-    finished: &mut Vec<Chunk>,
-) -> Sent {
+fn offer_all(state: &mut State, fd: std::os::fd::BorrowedFd<'_>, finished: &mut Finished) -> Sent {
     while !state.buffer.is_empty() {
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        let used = state.buffer.io_slices(&mut slices);
-        let offered: usize = slices[..used].iter().map(|slice| slice.len()).sum();
-        let outcome = match &slices[..used] {
-            [only] => net::send(fd, only),
-            several => net::send_vectored(fd, several),
+        let (offered, outcome) = match state.buffer.only() {
+            Some(only) => (only.len(), net::send(fd, only)),
+            None => {
+                let mut slices = [IoSlice::new(&[]); SLICES];
+                let used = state.buffer.io_slices(&mut slices);
+                let offered = slices[..used].iter().map(|slice| slice.len()).sum();
+                (offered, net::send_vectored(fd, &slices[..used]))
+            }
         };
         match outcome {
             Ok(sent) => {

@@ -45,6 +45,14 @@ impl<B: AsRef<[u8]>> WriteBuffer<B> {
         self.pending == 0
     }
 
+    /// What waits, if it is all in one chunk.
+    pub fn only(&self) -> Option<&[u8]> {
+        match self.chunks.len() {
+            1 => self.chunks.front()?.as_ref().get(self.offset..),
+            _ => None,
+        }
+    }
+
     /// Fills `out` from its start with what waits, in order, and says how many slices it
     /// took. Whatever does not fit is for the next write.
     pub fn io_slices<'a>(&'a self, out: &mut [IoSlice<'a>]) -> usize {
@@ -63,7 +71,7 @@ impl<B: AsRef<[u8]>> WriteBuffer<B> {
 
     /// Notes that `written` bytes are written, and moves the chunks that are finished to
     /// the end of `finished`, for the caller to drop when nothing is borrowed.
-    pub fn advance(&mut self, written: usize, finished: &mut Vec<B>) {
+    pub fn advance(&mut self, written: usize, finished: &mut impl Extend<B>) {
         let written = written.min(self.pending);
         self.pending -= written;
         self.offset += written;
@@ -115,6 +123,7 @@ mod tests {
         buffer.push("world");
         let mut finished = Vec::new();
         buffer.advance(2, &mut finished);
+        assert_eq!(buffer.only(), None);
         assert_eq!(
             (waiting(&buffer).as_slice(), buffer.len()),
             (b"llo world".as_slice(), 9)
@@ -126,6 +135,7 @@ mod tests {
             (b"rld".as_slice(), 3)
         );
         assert_eq!(finished, ["hello "]);
+        assert_eq!(buffer.only(), Some(b"rld".as_slice()));
     }
 
     #[test]

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -67,7 +68,9 @@ def contenders(rust: Path | None) -> list[Contender]:
 
 def table(entered: list[Contender], rounds: int) -> Table:
     """The comparison, one row a contender."""
-    drawn = Table(title=f"crawl.py, Python {sys.version.split()[0]}, median of {rounds} rounds")
+    title = f"crawl.py, Python {sys.version.split()[0]}, median of {rounds} rounds"
+    # Narrow enough for 80 columns, which is also what a pipe has: no number is cut.
+    drawn = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     drawn.add_column("loop", no_wrap=True)
     for heading in ("pages", "errors", "pages/s", "CPU s", "p50 ms", "p99 ms", "speed", "CPU"):
         drawn.add_column(heading, justify="right")

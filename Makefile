@@ -139,6 +139,18 @@ ecosystem: build ## other projects' own test suites, and real clients against re
 gevent-tests: build ## gevent's own tests on libev and on riata, compared; ARGS="test__core*" chooses files
 	$(BIN)/python -m tests.gevent_suite $(ARGS)
 
+.PHONY: gevent-debug
+gevent-debug: environment ## the tests of gevent and of callbacks that switch greenlets, and gevent's own, on a build with overflow and borrow checks
+	$(CARGO) build --locked -p riata-python
+	rm -rf $(VENV)/debug
+	$(PYTHON) -m venv --without-pip $(VENV)/debug
+	rest=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	    site=$$($(VENV)/debug/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	    echo "$$rest" > "$$site/rest.pth"; cp -r python/riata "$$site"; \
+	    cp $(CARGO_TARGET_DIR)/debug/lib_native.so "$$site/riata/_native.so"
+	$(VENV)/debug/bin/python -m pytest tests/integration/green tests/integration/test_gevent_*.py tests/integration/test_unblock.py
+	$(VENV)/debug/bin/python -m tests.gevent_suite $(ARGS)
+
 .PHONY: soak
 soak: build ## everything a loop does at random, for two minutes: nothing lost, nothing kept; ARGS="--seconds 3600 --seed 7"
 	$(BIN)/python -m tests.soak $(ARGS)

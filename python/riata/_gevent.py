@@ -17,3 +17,12 @@ def choose_when_imported() -> None:
 
 def _choose(config: ModuleType) -> None:
     config.Loop.default = ["riata.gevent.Loop"]
+    # A pool makes its locks before the program's first hub, and so before the loop is looked for.
+    for name in ("multiprocessing.connection", "multiprocessing.synchronize"):
+        when_imported(name, _cooperate)
+
+
+def _cooperate(module: ModuleType) -> None:
+    from riata.gevent import _processes
+
+    _processes.cooperate_in(module)

@@ -1,6 +1,7 @@
 """`multiprocessing` and `concurrent.futures` in programs that gevent has patched."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -70,3 +71,35 @@ def test_pools_under_monkey_patching(method: str, times: int, tmp_path: Path) ->
         timeout=100,
     )
     assert (done.returncode, done.stdout) == (0, "")
+
+
+BEFORE_ANY_HUB = """
+from gevent import monkey
+monkey.patch_all()
+import multiprocessing, sys
+
+def square(number):
+    return number * number
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[1])
+    with context.Pool(2) as pool:
+        assert pool.map(square, range(1000)) == [number * number for number in range(1000)]
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_pool_that_is_made_before_the_first_hub(method: str, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(BEFORE_ANY_HUB)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("GEVENT", "PYTHON"))}
+    with subprocess.Popen(
+        [sys.executable, "-m", "riata", "run", program, method],
+        env=environment | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": "ignore"},
+        start_new_session=True,
+    ) as process:
+        try:
+            assert process.wait(60) == 0
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)

@@ -19,16 +19,26 @@ from gevent import monkey
 from gevent._hub_local import get_hub_if_exists
 from greenlet import getcurrent
 
+from riata import _native
 from riata._when_imported import when_imported
 
 # A pipe that can be written takes as much without waiting: pipe(7).
 _PIPE_BUF = 4096
 
+_patched: list[ModuleType] = []
+
 
 def cooperate() -> None:
     """Have `multiprocessing` wait in the hub, once it is imported, where the program has patched threads."""
-    when_imported("multiprocessing.connection", _patch_connections)
-    when_imported("multiprocessing.synchronize", _patch_semaphores)
+    for name in _PATCHES:
+        when_imported(name, cooperate_in)
+
+
+def cooperate_in(module: ModuleType) -> None:
+    """Patch one of the modules concerned, once."""
+    if module not in _patched:
+        _patched.append(module)
+        _PATCHES[module.__name__](module)
 
 
 def _hub() -> Any:
@@ -36,7 +46,7 @@ def _hub() -> Any:
     if not monkey.is_module_patched("threading"):
         return None
     hub = get_hub_if_exists()
-    if hub is None or getcurrent() is hub:
+    if hub is None or getcurrent() is hub or not isinstance(hub.loop, _native.GreenLoop):
         return None
     from multiprocessing import process
 
@@ -111,3 +121,9 @@ def _patch_semaphores(synchronize: ModuleType) -> None:
 
     synchronize.SemLock._make_methods = _make_methods
     synchronize.SemLock.__enter__ = __enter__
+
+
+_PATCHES = {
+    "multiprocessing.connection": _patch_connections,
+    "multiprocessing.synchronize": _patch_semaphores,
+}

@@ -100,7 +100,7 @@ def test_a_loop_that_cannot_be_installed_ends_the_program_before_it_starts(tmp_p
     path = f"{BOOT}{os.pathsep}{tmp_path}"
     ended = subprocess.run(
         [sys.executable, "-c", "print('ran')"],
-        env={**os.environ, "PYTHONPATH": path, "RIATA_RUN_PYTHONPATH": str(tmp_path)},
+        env={**os.environ, "PYTHONPATH": path, "RIATA_RUN_PYTHONPATH": str(tmp_path), "RIATA_RUN_OPTIONS": ""},
         capture_output=True,
         text=True,
         check=False,

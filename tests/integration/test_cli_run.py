@@ -264,6 +264,26 @@ def test_missing_file_says_what_python_says(place: Place) -> None:
     assert ended.stderr.endswith("[Errno 2] No such file or directory\n")
 
 
+def test_other_interpreters_in_the_process(place: Place) -> None:
+    """They have no loop of riata's, which refuses them: the process ended when one was made."""
+    place.file(
+        "script.py",
+        """
+        import os, sys
+        try:
+            import _interpreters as interpreters
+        except ImportError:
+            import _xxsubinterpreters as interpreters
+        other = interpreters.create()
+        interpreters.run_string(other, "import os, sys; print(sys.path, os.environ.get('PYTHONPATH'), flush=True)")
+        interpreters.destroy(other)
+        print(sys.path, os.environ.get("PYTHONPATH"))
+        """,
+    )
+    ended = place.same("script.py")
+    assert (ended.status, len(ended.stdout.splitlines())) == (0, 2), ended
+
+
 def test_ctrl_c(place: Place) -> None:
     # Where it strikes is chance, so of the traceback only the last line is held against python's;
     # "signalled" above is the same with the place fixed.

@@ -10,21 +10,24 @@ import importlib
 import os
 import sys
 
-_kept = os.environ.pop("RIATA_RUN_PYTHONPATH", None)
-if _kept is None:
-    os.environ.pop("PYTHONPATH", None)
-else:
-    os.environ["PYTHONPATH"] = _kept
-_options = os.environ.pop("RIATA_RUN_OPTIONS", "")
+# None in a subinterpreter: its path is that with which the process began, but the environment was put back by then.
+_options = os.environ.pop("RIATA_RUN_OPTIONS", None)
+if _options is not None:
+    _kept = os.environ.pop("RIATA_RUN_PYTHONPATH", None)
+    if _kept is None:
+        os.environ.pop("PYTHONPATH", None)
+    else:
+        os.environ["PYTHONPATH"] = _kept
 _boot = os.path.dirname(__file__)
 sys.path[:] = [entry for entry in sys.path if entry != _boot]
 sys.path_importer_cache.pop(_boot, None)
 del sys.modules[__name__]
 
 try:
-    from riata._program import prepare
+    if _options is not None:
+        from riata._program import prepare
 
-    prepare(_options)
+        prepare(_options)
 except BaseException:
     # `site` reports an error here and goes on: the program would run on asyncio's loop, unnoticed.
     import traceback

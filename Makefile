@@ -149,7 +149,8 @@ gevent-debug: environment ## the tests of gevent and of callbacks that switch gr
 	    echo "$$rest" > "$$site/rest.pth"; cp -r python/riata "$$site"; \
 	    cp $(CARGO_TARGET_DIR)/debug/lib_native.so "$$site/riata/_native.so"
 	$(VENV)/debug/bin/python -m pytest tests/integration/green tests/integration/test_gevent_*.py tests/integration/test_unblock.py
-	$(VENV)/debug/bin/python -m tests.gevent_suite $(ARGS)
+# Left out: it closes the loop's descriptor, and a debug build of Rust's library aborts when it finds one closed.
+	$(VENV)/debug/bin/python -m tests.gevent_suite --but test__close_backend_fd $(ARGS)
 
 .PHONY: soak
 soak: build ## everything a loop does at random, for two minutes: nothing lost, nothing kept; ARGS="--seconds 3600 --seed 7"

@@ -21,7 +21,7 @@ COLORS = {
 }
 
 
-LEGEND = {"riata": "riata, loop only", "installed": "riata installed"}
+LEGEND = {"riata": "riata, loop", "installed": "riata installed"}
 """What the loops are called in legends; the others by their names."""
 
 

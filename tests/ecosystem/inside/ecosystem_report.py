@@ -11,6 +11,7 @@ import asyncio.base_events
 import gc
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,9 +101,12 @@ class Report:
 
     def _freeze(self) -> None:
         """What is here by now stays: aiohttp's fixtures collect garbage after each test, over everything that is not
-        frozen, what pytest keeps of the tests so far among it; and that took most of the run's time.
+        frozen, what pytest keeps of the tests so far among it; and that took most of the run's time. What garbage has
+        to say for itself is not said by the test that happens to come next.
         """
+        hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
         gc.collect()
+        sys.unraisablehook = hook
         gc.freeze()
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)

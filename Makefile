@@ -167,6 +167,10 @@ bench: build $(VENV)/bench ## how fast riata is beside other loops, into docs/be
 bench-gevent: build ## gevent on riata's loop beside gevent on libev, by CPU time; ARGS="--only sleep --rounds 3"
 	$(BIN)/python -m benches.greenlets $(ARGS)
 
+.PHONY: bench-unblock
+bench-unblock: build ## how long blocking calls hold a loop under riata.unblock(): the worst gap of a ticker beside 50 of each
+	$(BIN)/python -m benches.unblocked
+
 .PHONY: bench-rust
 bench-rust: ## how fast the Rust door is beside tokio, smol and monoio; ARGS=--quick is short
 	cargo build --quiet --release --manifest-path benches/rust/Cargo.toml --target-dir $(CARGO_TARGET_DIR)/benches

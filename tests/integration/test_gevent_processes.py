@@ -103,3 +103,16 @@ def test_a_pool_that_is_made_before_the_first_hub(method: str, tmp_path: Path) -
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_what_a_program_starts_has_riatas_loop_too() -> None:
+    program = (
+        "import gevent, subprocess, sys\n"
+        "code = 'import gevent; print(type(gevent.get_hub().loop).__module__)'\n"
+        "for environment in (None, {'GEVENT_LOOP': 'libev-cext'}):\n"
+        "    print(subprocess.check_output([sys.executable, '-c', code], env=environment, text=True), end='')\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("GEVENT", "PYTHON"))}
+    command = [sys.executable, "-m", "riata", "run", "-c", program]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["riata.gevent.core", "gevent.libev.corecext"]

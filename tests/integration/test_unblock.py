@@ -319,10 +319,11 @@ def test_children_begin_as_they_do_in_cpython() -> None:
             except subprocess.TimeoutExpired:
                 pass
             out, into = os.pipe()
-            with subprocess.Popen(["sh", "-c", f"echo y >&{into}"], pass_fds=[into], start_new_session=True) as child:
+            write = [sys.executable, "-c", f"import os; os.write({into}, b'y')"]
+            with subprocess.Popen(write, pass_fds=[into], start_new_session=True) as child:
                 os.close(into)
                 assert child.wait() == 0
-            assert os.read(out, 10) == b"y\\n"
+            assert os.read(out, 10) == b"y"
             os.close(out)
             with subprocess.Popen(["cat"], stdin=-1, stdout=-1, process_group=0, preexec_fn=lambda: None) as child:
                 assert os.getpgid(child.pid) == child.pid

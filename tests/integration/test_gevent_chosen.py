@@ -53,3 +53,8 @@ def test_programs_without_gevent_do_not_import_it() -> None:
     # Whoever looks where it is, finds what is there without riata too.
     where = "import gevent._config as it; print(it.__loader__ is it.__spec__.loader, type(it.__loader__).__name__)"
     assert output("-m", "riata", "run", "-c", where) == output("-c", where)
+
+
+def test_children_of_riata_run_choose_for_themselves() -> None:
+    program = f"import gevent, subprocess, sys; print(subprocess.check_output([sys.executable, '-c', {WHICH!r}]))"
+    assert "libev" in output("-m", "riata", "run", "-c", program)

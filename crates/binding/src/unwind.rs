@@ -106,20 +106,8 @@ pub fn call<'py>(
     callable: &Bound<'py, PyAny>,
     args: &Bound<'py, PyTuple>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let values = args.as_slice();
-    // SAFETY: B4: the objects live across the call, which returns a new reference, or NULL with an exception set. A `Bound`
-    // is a pointer, and the tuple keeps what its slice shows.
-    unsafe {
-        let result = guarded(|| {
-            function::<Vectorcall>(&PYOBJECT_VECTORCALL_DICT)(
-                callable.as_ptr(),
-                values.as_ptr().cast(),
-                values.len(),
-                std::ptr::null_mut(),
-            )
-        });
-        Bound::from_owned_ptr_or_err(callable.py(), result)
-    }
+    // SAFETY: B4: a new reference, or NULL with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(callable.py(), vectorcall(callable, args)) }
 }
 
 /// `callable(*args)`, for what it does; false if it has raised, which is the interpreter's current exception then.
@@ -128,20 +116,26 @@ pub fn call<'py>(
 #[inline(always)]
 #[must_use]
 pub fn call_only(callable: &Bound<'_, PyAny>, args: &Bound<'_, PyTuple>) -> bool {
+    // SAFETY: B4: a new reference, or NULL with an exception set.
+    let result = unsafe { Bound::from_owned_ptr_or_opt(callable.py(), vectorcall(callable, args)) };
+    result.is_some()
+}
+
+/// `callable(*args)`: a new reference, or NULL with an exception set.
+#[inline(always)]
+fn vectorcall(callable: &Bound<'_, PyAny>, args: &Bound<'_, PyTuple>) -> *mut ffi::PyObject {
     let values = args.as_slice();
-    // SAFETY: B4, as above.
-    let result = unsafe {
-        let result = guarded(|| {
+    // SAFETY: B4: the objects live across the call. A `Bound` is a pointer, and the tuple keeps what its slice shows.
+    unsafe {
+        guarded(|| {
             function::<Vectorcall>(&PYOBJECT_VECTORCALL_DICT)(
                 callable.as_ptr(),
                 values.as_ptr().cast(),
                 values.len(),
                 std::ptr::null_mut(),
             )
-        });
-        Bound::from_owned_ptr_or_opt(callable.py(), result)
-    };
-    result.is_some()
+        })
+    }
 }
 
 /// `callable(argument)`.

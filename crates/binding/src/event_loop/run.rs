@@ -14,7 +14,7 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use riata_engine::clock::{Nanos, monotonic};
+use riata_engine::clock::Nanos;
 use riata_engine::driver::Events;
 use riata_engine::remote::Sleep;
 
@@ -356,11 +356,7 @@ impl EventLoop {
         if this.timers.with(py, |timers| timers.is_empty()) {
             return Ok(());
         }
-        let now = if this.overrides.get(py).time {
-            Self::now(slf)?
-        } else {
-            monotonic()
-        };
+        let now = Self::now(slf)?;
         while !this.timers.with(py, |timers| timers.much_is_due(now)) {
             let Some(timer) = this.timers.with(py, |timers| timers.pop_due(now)) else {
                 return Ok(());

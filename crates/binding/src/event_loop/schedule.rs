@@ -198,8 +198,7 @@ impl FastMethod for CallLater {
         if delay.is_none() {
             return Err(PyTypeError::new_err("delay must not be None"));
         }
-        let overrides = slf.get().overrides.get(py);
-        if overrides.call_at || overrides.time {
+        if slf.get().overrides_deadlines(py) {
             let when = slf.call_method0(intern!(py, "time"))?.add(delay)?;
             let mut all = vec![when, callback.to_owned()];
             all.extend(rest.iter());

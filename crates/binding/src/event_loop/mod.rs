@@ -1,7 +1,7 @@
 //! The event loop as Python sees it: the state, and the rules that every method keeps. One file a subject:
 //!
 //! - `work`: what can be ready, and how it reaches a loop
-//! - `run`: one turn, `run_forever`, `stop`
+//! - `run`: one turn, `run_forever`, `stop`; `batch`: its last step, running what is ready
 //! - `dispatch`: who is told of what a poll found
 //! - `schedule`: `call_soon`, `call_later`, `call_at`, time
 //! - `tasks`: `create_task`, `create_future`
@@ -16,6 +16,7 @@
 //! `riata.Loop` is a Python class derived from this one and from asyncio's own loop, whose code serves what is not
 //! native (see ARCHITECTURE.md).
 
+pub mod batch;
 pub mod connect;
 pub mod datagrams;
 pub mod dispatch;

@@ -2,8 +2,8 @@
 //!
 //! Rooms: `event_loop` (the surface of `asyncio.AbstractEventLoop`), `combine` (what waits for tasks and time),
 //! `transport`, `future`, `task`, `handle`; `gevent` (the loop that gevent asks for); `context` and
-//! `coroutine` (driving what Python owns), `interop` (what CPython's `_asyncio` must be told, and where versions
-//! differ), `child` (the end of a child process), `slots` (type slots that PyO3 lacks), `freelist` (the memory of dead
+//! `coroutine` (driving what Python owns), `interop` (what CPython's `_asyncio` must be told), `version` (where
+//! versions differ), `child` (the end of a child process), `slots` (type slots that PyO3 lacks), `freelist` (the memory of dead
 //! objects), `trashcan` (long chains die without a deep stack), `unwritten` (objects that the collector sees too early),
 //! `fastcall` (methods that take any keyword without a dictionary), `part` (slices of what is written), `threads` (who
 //! else wants the GIL), `unwind` (calls that a thread may not come back from), `watchdog` (what freezes a loop),
@@ -35,6 +35,7 @@ mod transport;
 mod trashcan;
 mod unwind;
 mod unwritten;
+mod version;
 mod watchdog;
 
 use pyo3::prelude::*;

@@ -11,7 +11,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::interop;
+use crate::version;
 
 /// The StopIteration by which an iterator gives `result`.
 ///
@@ -22,7 +22,7 @@ pub fn stop_iteration(result: Py<PyAny>) -> PyErr {
 
 /// Raises it.
 pub fn set_stop_iteration(py: Python<'_>, result: Py<PyAny>) {
-    if interop::makes_exceptions_at_once(py) {
+    if version::makes_exceptions_at_once(py) {
         return match make(result.bind(py)) {
             Ok(made) => PyErr::from_value(made).restore(py),
             Err(error) => error.restore(py),

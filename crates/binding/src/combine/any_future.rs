@@ -12,8 +12,8 @@ use crate::future::{
     Future, Reading, State, Waiter, future_add_to_awaited_by, future_discard_from_awaited_by,
 };
 use crate::imports::imports;
-use crate::interop;
 use crate::task::Task;
+use crate::version::version;
 
 /// `object` as a native future, unless a Python subclass may have changed what it does.
 #[inline]
@@ -212,9 +212,7 @@ pub fn add_awaited_by(
     waiter: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<()> {
     match waiter {
-        Some(waiter) if interop::version(future.py())?.awaited_by => {
-            edge(future, waiter, Edge::Add)
-        }
+        Some(waiter) if version(future.py())?.awaited_by => edge(future, waiter, Edge::Add),
         _ => Ok(()),
     }
 }
@@ -226,9 +224,7 @@ pub fn discard_awaited_by(
     waiter: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<()> {
     match waiter {
-        Some(waiter) if interop::version(future.py())?.awaited_by => {
-            edge(future, waiter, Edge::Discard)
-        }
+        Some(waiter) if version(future.py())?.awaited_by => edge(future, waiter, Edge::Discard),
         _ => Ok(()),
     }
 }

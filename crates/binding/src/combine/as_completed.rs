@@ -21,7 +21,7 @@ use crate::coroutine;
 use crate::event_loop::work::LoopRef;
 use crate::future::Sent;
 use crate::imports::imports;
-use crate::interop;
+use crate::version::version;
 
 /// Awaitables, seconds, and how many may run.
 type Given = (Py<PyAny>, Option<Py<PyAny>>, Option<Py<PyAny>>);
@@ -59,7 +59,7 @@ impl AsCompleted {
         let awaitables = awaitables.bind(py);
         check(awaitables)?;
         let event_loop = running::event_loop(py)?;
-        if interop::version(py)?.awaited_by {
+        if version(py)?.awaited_by {
             let caller = running::task_if_any(py)?;
             this.caller.set(py, caller.map(Bound::unbind));
         }
@@ -175,7 +175,7 @@ impl AsCompleted {
 fn check(awaitables: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = awaitables.py();
     let name = || awaitables.get_type().name().map(|name| name.to_string());
-    if interop::version(py)?.as_completed_begins_at_once {
+    if version(py)?.as_completed_begins_at_once {
         let isawaitable = imports(py)?.isawaitable.bind(py);
         if isawaitable.call1((awaitables,))?.is_truthy()? {
             let text = format!("expects an iterable of awaitables, not {}", name()?);
@@ -341,7 +341,7 @@ impl Next {
                 if waiting && !any_future::is_cancelled(getter)? {
                     this.wake_next(py)?;
                 }
-                if interop::version(py)?.as_completed_counts_again {
+                if version(py)?.as_completed_counts_again {
                     this.left.with(py, |left| *left += 1);
                 }
                 Err(error)
@@ -397,7 +397,7 @@ pub fn as_completed<'py>(
             caller: GilCell::new(None),
         },
     )?;
-    if interop::version(py)?.as_completed_begins_at_once {
+    if version(py)?.as_completed_begins_at_once {
         AsCompleted::begin(&iterator)?;
     }
     Ok(iterator)

@@ -18,9 +18,9 @@ use crate::cell::GilCell;
 use crate::event_loop::work::LoopRef;
 use crate::future::Future;
 use crate::imports::imports;
-use crate::interop;
 use crate::task::Task;
 use crate::unwritten::is_unwritten;
+use crate::version::version;
 
 /// The future that `gather` returns: `asyncio.tasks._GatheringFuture`. Cancelling it cancels its children.
 #[pyclass(frozen, extends = Future, weakref, name = "_GatheringFuture", module = "riata._native")]
@@ -85,7 +85,7 @@ impl GatheringFuture {
                 false => any_future::exception(child)?,
             };
             if let Some(error) = error {
-                if caller.is_some() && interop::version(py)?.awaited_by {
+                if caller.is_some() && version(py)?.awaited_by {
                     for child in this.copied(py) {
                         any_future::discard_awaited_by(&child, caller)?;
                     }
@@ -289,7 +289,7 @@ pub fn gather<'py>(
         outer.call_method1(intern!(py, "set_result"), (PyList::empty(py),))?;
         return Ok(outer);
     }
-    let version = interop::version(py)?;
+    let version = version(py)?;
     let caller = match version.awaited_by {
         true => running::task_if_any(py)?,
         false => None,

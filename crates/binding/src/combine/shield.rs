@@ -8,7 +8,7 @@ use super::ensure_future;
 use super::observer::Observer;
 use super::running;
 use crate::event_loop::work::LoopRef;
-use crate::interop;
+use crate::version::version;
 
 /// What ties a shielded future to the one that its caller awaits.
 #[pyclass(frozen, name = "Shield", module = "riata._native")]
@@ -29,7 +29,7 @@ impl Shield {
         let outer = self.outer.bind(py);
         let inner_cancelled = any_future::is_cancelled(inner)?;
         if any_future::is_cancelled(outer)? {
-            if !inner_cancelled && !interop::version(py)?.shield_leaves_exceptions {
+            if !inner_cancelled && !version(py)?.shield_leaves_exceptions {
                 any_future::exception(inner)?; // it counts as looked at
             }
             return Ok(());
@@ -88,7 +88,7 @@ pub fn shield<'py>(arg: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     }
     let event_loop = any_future::event_loop(&inner)?;
     let outer = LoopRef::new(&event_loop).create_future(py)?;
-    let caller = match interop::version(py)?.awaited_by {
+    let caller = match version(py)?.awaited_by {
         true => running::task(&event_loop)?,
         false => None,
     };

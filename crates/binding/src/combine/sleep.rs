@@ -12,7 +12,7 @@ use super::delegate::Delegate;
 use super::running;
 use crate::event_loop::work::LoopRef;
 use crate::future::Sent;
-use crate::interop;
+use crate::version::version;
 
 /// What `sleep` does.
 pub enum Sleep {
@@ -72,7 +72,7 @@ impl Sleep {
                 py.None(),
             ));
         }
-        if interop::version(py)?.sleep_refuses_nan {
+        if version(py)?.sleep_refuses_nan {
             let nan = match plain {
                 Some(seconds) => seconds.is_nan(),
                 None => py

@@ -16,6 +16,7 @@ use crate::cell::GilCell;
 use crate::imports::{call_exception_handler, imports};
 use crate::interop;
 use crate::unwritten::is_unwritten;
+use crate::version::version;
 
 /// Asynchronous context manager that waits for the tasks made in it, and cancels them all when one fails.
 #[pyclass(frozen, subclass, weakref, dict, name = "TaskGroup", module = "riata")]
@@ -250,7 +251,7 @@ impl TaskGroup {
     pub(super) fn join(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        let rules = &interop::version(py)?.task_groups;
+        let rules = &version(py)?.task_groups;
         let parent = this.parent.cloned(py);
         any_future::add_awaited_by(task, parent.as_ref().map(|parent| parent.bind(py)))?;
         // A Python subclass may have an `_on_task_done` of its own.

@@ -11,8 +11,8 @@ use super::task_group::TaskGroup;
 use crate::event_loop::EventLoop;
 use crate::fastcall::{FastCall, FastMethod, is_named};
 use crate::imports::imports;
-use crate::interop;
 use crate::task::{Options, Task};
+use crate::version::version;
 
 /// `create_task(coro, **options)`.
 pub struct CreateTask;
@@ -31,7 +31,7 @@ impl CreateTask {
         call: &FastCall<'a, 'py>,
         py: Python<'py>,
     ) -> PyResult<Option<Given<'a, 'py>>> {
-        let version = interop::version(py)?;
+        let version = version(py)?;
         let mut coro = call.positional().next();
         let mut options = Options::default();
         let mut others = false;
@@ -68,7 +68,7 @@ impl CreateTask {
         given: Given<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = event_loop.py();
-        let rules = &interop::version(py)?.task_groups;
+        let rules = &version(py)?.task_groups;
         let options = PyDict::new(py);
         if rules.takes_any_keyword {
             for (keyword, value) in call.keywords() {
@@ -123,7 +123,7 @@ impl FastMethod for CreateTask {
                 .call(PyTuple::new(py, all)?, Some(&keywords));
         };
         if let Some(refusal) = TaskGroup::refusal(slf)? {
-            if interop::version(py)?.task_groups.closes_refused {
+            if version(py)?.task_groups.closes_refused {
                 given.coro.call_method0(intern!(py, "close"))?;
             }
             return Err(refusal);

@@ -13,8 +13,8 @@ use super::task_group::TaskGroup;
 use crate::event_loop::work::LoopRef;
 use crate::future::Sent;
 use crate::imports::imports;
-use crate::interop;
 use crate::task::Task;
+use crate::version::version;
 
 /// What `__aexit__` does.
 pub enum GroupExit {
@@ -101,7 +101,7 @@ impl Leaving {
     ) -> PyResult<Box<Self>> {
         let this = group.get();
         this.exiting.set(py, true);
-        let rules = &interop::version(py)?.task_groups;
+        let rules = &version(py)?.task_groups;
         let cancelled = imports(py)?.cancelled_error.bind(py);
         let mut propagated = None;
         if let Some(raised) = &raised {
@@ -199,7 +199,7 @@ impl Leaving {
     /// All tasks are done: what is raised, if anything.
     fn conclude(self, py: Python<'_>) -> PyResult<Stepped> {
         let this = self.group.get();
-        let rules = &interop::version(py)?.task_groups;
+        let rules = &version(py)?.task_groups;
         if let Some(error) = this.base_error.cloned(py) {
             return Err(PyErr::from_value(error.into_bound(py)));
         }

@@ -19,6 +19,7 @@ use crate::imports::imports;
 use crate::interop;
 use crate::task::Task;
 use crate::unwritten::is_unwritten;
+use crate::version::version;
 
 /// Where a timeout stands, by asyncio's names.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -247,7 +248,7 @@ fn has_own_clock(event_loop: &Bound<'_, PyAny>) -> bool {
 fn convert(raised: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = raised.py();
     let cancelled = imports(py)?.cancelled_error.bind(py);
-    let looks_deeper = interop::version(py)?.timeout_looks_into_contexts;
+    let looks_deeper = version(py)?.timeout_looks_into_contexts;
     let is_cancelled = match looks_deeper {
         true => raised.is_instance(cancelled)?,
         false => raised.get_type().is(cancelled),

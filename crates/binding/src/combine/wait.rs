@@ -16,7 +16,7 @@ use crate::cell::GilCell;
 use crate::coroutine;
 use crate::event_loop::work::LoopRef;
 use crate::future::Sent;
-use crate::interop;
+use crate::version::version;
 
 /// When enough has happened.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Countdown {
         left: usize,
         until: Until,
     ) -> PyResult<Bound<'py, Self>> {
-        let caller = match interop::version(py)?.awaited_by {
+        let caller = match version(py)?.awaited_by {
             true => running::task(event_loop)?,
             false => None,
         };

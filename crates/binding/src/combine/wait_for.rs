@@ -14,7 +14,7 @@ use super::timeout::Timeout;
 use super::wait::{Countdown, Until};
 use crate::future::Sent;
 use crate::imports::imports;
-use crate::interop;
+use crate::version::version;
 
 /// What `wait_for` does.
 pub enum WaitFor {
@@ -89,7 +89,7 @@ impl WaitFor {
 
     fn begin(awaitable: &Bound<'_, PyAny>, timeout: &Bound<'_, PyAny>) -> PyResult<Stepped> {
         let py = awaitable.py();
-        let races = interop::version(py)?.wait_for_makes_a_task;
+        let races = version(py)?.wait_for_makes_a_task;
         let event_loop = running::running_loop(py)?;
         if timeout.is_none() && races {
             return bare(py, Delegate::new(awaitable)?, None);

@@ -14,7 +14,7 @@ use crate::event_loop::EventLoop;
 use crate::event_loop::work::{LoopRef, Work};
 use crate::future::{Future, State, Waiter};
 use crate::imports::imports;
-use crate::interop;
+use crate::version::version;
 
 /// What a future of another thread has to tell when it is done: what asyncio's `_chain_future` makes a closure for. It
 /// does not hold that future, which keeps its callbacks as long as it lives.
@@ -101,7 +101,7 @@ impl Link {
         if event_loop.get().is_closed(py) {
             return Ok(());
         }
-        if interop::version(py)?.chains_at_once && event_loop.get().runs_here(py) {
+        if version(py)?.chains_at_once && event_loop.get().runs_here(py) {
             return this.copy(source.bind(py));
         }
         let observer = Observer::LinkCopy(slf.clone().unbind());

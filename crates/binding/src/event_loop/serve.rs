@@ -22,10 +22,10 @@ use crate::cell::GilCell;
 use crate::context;
 use crate::error::os_error;
 use crate::imports::{call_exception_handler, imports};
-use crate::interop;
 use crate::transport::{
     Origin, Socket, StreamTransport, address_to_python, borrow, check_owner, logger, python_socket,
 };
+use crate::version::version;
 
 /// A listening socket, and what is done with those who connect.
 pub struct Listener {
@@ -145,7 +145,7 @@ impl EventLoop {
         let py = slf.py();
         let most = match listener.pace.with(py, Pace::expects_one) {
             true => 1,
-            false => listener.backlog + usize::from(interop::version(py)?.accepts_one_more),
+            false => listener.backlog + usize::from(version(py)?.accepts_one_more),
         };
         for taken in 0..most {
             match listener.next(py) {

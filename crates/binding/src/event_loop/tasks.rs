@@ -12,8 +12,8 @@ use super::work::LoopRef;
 use crate::fastcall::{FastCall, FastMethod, is_named};
 use crate::future::Future;
 use crate::imports::imports;
-use crate::interop;
 use crate::task::{Options, Task};
+use crate::version::version;
 
 #[pymethods]
 impl EventLoop {
@@ -92,7 +92,7 @@ impl FastMethod for CreateTask {
             } else if is_named(&keyword, intern!(py, "context"))? {
                 options.context = Some(value.to_owned());
             } else if is_named(&keyword, intern!(py, "eager_start"))?
-                && interop::version(py)?.create_task_is_open
+                && version(py)?.create_task_is_open
             {
                 options.eager_start = value.is_truthy()?;
             } else {

@@ -24,6 +24,7 @@ use crate::combine::Observer;
 use crate::event_loop::work::LoopRef;
 use crate::imports::{call_exception_handler, extract_stack, imports};
 use crate::interop;
+use crate::version::version;
 use crate::watchdog::{self, Creator};
 
 pub use awaited_by::{future_add_to_awaited_by, future_discard_from_awaited_by};
@@ -111,7 +112,7 @@ impl Future {
     pub fn bind(slf: &Bound<'_, Self>, event_loop: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        if interop::version(py)?.initialized_once && this.check_initialized(py).is_ok() {
+        if version(py)?.initialized_once && this.check_initialized(py).is_ok() {
             return Err(interop::initialized_already(slf.as_any()));
         }
         let event_loop = match event_loop {

@@ -20,8 +20,8 @@ use crate::event_loop::work::LoopRef;
 use crate::future::Future;
 use crate::handle::Handle;
 use crate::imports::imports;
-use crate::interop;
 use crate::unwind;
+use crate::version::version;
 
 impl StreamTransport {
     /// `connection_made`, then reading starts, then the waiter is set: asyncio's order.
@@ -296,7 +296,7 @@ pub(super) fn warn_unclosed(transport: &Bound<'_, PyAny>) -> PyResult<()> {
 
 fn detach(transport: &Bound<'_, StreamTransport>, server: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = server.py();
-    match interop::version(py)?.server_takes_transport {
+    match version(py)?.server_takes_transport {
         true => server.call_method1(intern!(py, "_detach"), (transport,)),
         false => server.call_method0(intern!(py, "_detach")),
     }

@@ -21,7 +21,7 @@ use crate::cell::GilCell;
 use crate::event_loop::EventLoop;
 use crate::event_loop::work::{Call, LoopRef, Work};
 use crate::imports::imports;
-use crate::interop;
+use crate::version::version;
 
 /// A step of a transport that goes through the ready queue, as asyncio's `call_soon` of one of its methods.
 #[derive(Clone, Copy)]
@@ -240,7 +240,7 @@ impl StreamTransport {
         let Some(server) = server else {
             return Ok(());
         };
-        match interop::version(py)?.server_takes_transport {
+        match version(py)?.server_takes_transport {
             true => server.call_method1(intern!(py, "_attach"), (slf,))?,
             false => server.call_method0(intern!(py, "_attach"))?,
         };

@@ -12,8 +12,8 @@ use super::extra::replaced_method;
 use super::memory::Chunk;
 use super::stream::{StreamTransport, logger, reception_of};
 use crate::imports::imports;
-use crate::interop;
 use crate::unwritten::is_unwritten;
+use crate::version::version;
 
 impl StreamTransport {
     /// Refuses a write that may not be.
@@ -106,7 +106,7 @@ impl StreamTransport {
         {
             return Err(PyTypeError::new_err(format!(
                 "data argument must be a {}, not {}",
-                interop::version(py)?.bytes_like_text,
+                version(py)?.bytes_like_text,
                 data.get_type().name()?.repr()?.to_string_lossy()
             )));
         }
@@ -125,7 +125,7 @@ impl StreamTransport {
     /// Write a list (or any iterable) of data bytes to the transport.
     fn writelines(slf: &Bound<'_, Self>, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
-        if interop::version(py)?.writelines_joins {
+        if version(py)?.writelines_joins {
             let joined =
                 PyBytes::new(py, b"").call_method1(intern!(py, "join"), (list_of_data,))?;
             return Self::write(slf, &joined);

@@ -14,13 +14,13 @@ use super::DatagramTransport;
 use super::receive::is_ip;
 use crate::error::os_error;
 use crate::event_loop::sock::audit_sendto;
-use crate::interop;
 use crate::transport::address;
 use crate::transport::endpoint::Endpoint;
 use crate::transport::flow::{self, is_interrupt};
 use crate::transport::memory::read_buffer;
 use crate::transport::socket::borrow;
 use crate::unwind;
+use crate::version::version;
 
 /// Sends to a lost connection that are let pass: asyncio's LOG_THRESHOLD_FOR_CONNLOST_WRITES.
 const UNTOLD_LOST_SENDS: u32 = 5;
@@ -73,7 +73,7 @@ impl DatagramTransport {
                 .call1((data,))?
                 .cast_into::<PyBytes>()?,
         };
-        let size = bytes.as_bytes().len() + interop::version(py)?.datagram_header;
+        let size = bytes.as_bytes().len() + version(py)?.datagram_header;
         let unsent = (
             bytes.unbind(),
             address.map(|address| address.clone().unbind()),
@@ -96,7 +96,7 @@ impl DatagramTransport {
     pub(super) fn send_waiting(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        let header = interop::version(py)?.datagram_header;
+        let header = version(py)?.datagram_header;
         while let Some((bytes, address)) = this.state.with(py, |state| {
             let (bytes, address) = state.unsent.front()?;
             let address = address.as_ref().map(|address| address.bind(py).clone());

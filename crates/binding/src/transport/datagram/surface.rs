@@ -11,11 +11,11 @@ use riata_engine::stream::Close;
 
 use super::DatagramTransport;
 use crate::imports::imports;
-use crate::interop;
 use crate::transport::endpoint::{Endpoint, log};
 use crate::transport::shared_surface::{endpoint_surface, receiving_surface, sending_surface};
 use crate::transport::surface::limit;
 use crate::unwritten::is_unwritten;
+use crate::version::version;
 
 impl DatagramTransport {
     /// The socket object, until it is closed.
@@ -65,7 +65,7 @@ impl DatagramTransport {
                 data.get_type().name()?.repr()?.to_string_lossy()
             )));
         }
-        if !interop::version(py)?.sends_empty_datagrams && !data.is_truthy()? {
+        if !version(py)?.sends_empty_datagrams && !data.is_truthy()? {
             return Ok(());
         }
         let Some(fixed) = this.fixed_address(py) else {

@@ -11,9 +11,9 @@ use super::protocol::{TlsProtocol, kibibytes};
 use crate::cell::GilCell;
 use crate::event_loop::EventLoop;
 use crate::imports::imports;
-use crate::interop;
 use crate::transport::surface::{bytes_of, limit};
 use crate::unwritten::is_unwritten;
+use crate::version::version;
 
 /// What changes in a transport's life.
 struct State {
@@ -206,7 +206,7 @@ impl TlsTransport {
             return Ok(true);
         }
         match self.below(py).and_then(|below| below.get().lower(py)) {
-            Some(lower) if interop::version(py)?.tls_closes_with_lower => lower
+            Some(lower) if version(py)?.tls_closes_with_lower => lower
                 .object(py)
                 .call_method0(intern!(py, "is_closing"))?
                 .is_truthy(),

@@ -6,8 +6,8 @@ use pyo3::types::PyBytes;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::app::TlsTransport;
-use crate::interop;
 use crate::transport::StreamTransport;
+use crate::version::version;
 
 /// A transport that carries TLS.
 pub enum Lower {
@@ -96,7 +96,7 @@ impl Lower {
     /// # Errors
     /// What its `abort` or `_force_close` raises.
     pub fn abort(&self, py: Python<'_>, exception: Option<Py<PyAny>>) -> PyResult<()> {
-        match interop::version(py)?.tls_abort_tells {
+        match version(py)?.tls_abort_tells {
             true => self.force_close(py, exception),
             false => self.object(py).call_method0(intern!(py, "abort")).map(drop),
         }

@@ -6,8 +6,8 @@ use pyo3::prelude::*;
 use super::objects::{Answer, answer, objects};
 use super::protocol::{Phase, State, TlsProtocol};
 use crate::imports::imports;
-use crate::interop;
 use crate::unwind;
+use crate::version::version;
 
 impl TlsProtocol {
     /// The program closes, or the peer has: a handshake is broken off, data is still sent.
@@ -115,7 +115,7 @@ impl TlsProtocol {
     fn shutdown_done(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        match interop::version(py)?.tls_shutdown_timeout_covers_close {
+        match version(py)?.tls_shutdown_timeout_covers_close {
             false => this.cancel_timer(py, |state| &mut state.shutdown_timer)?,
             // A peer that does not read can delay the close below for ever.
             true if this.with(py, |state| state.shutdown_timer.is_none()) => {

@@ -4,6 +4,7 @@
 //! - `pump`: one iteration, in libev's order; `run`
 //! - `guests`: asyncio's loops of the same thread, which run in turn
 //! - `callback`: what `run_callback` returns
+//! - `alarm`: a watcher among the engine's timers
 //! - `watcher`: what all watchers have; `io`, `timer`, `signal`, `child`, `stat`, `turn` (idle, prepare, check, fork,
 //!   async): what each kind has
 //! - `wakeup`: no signal is missed between Python's last look at its flags and the poll
@@ -15,6 +16,7 @@
 //! A callback is usually a switch to another greenlet, which takes this stack away for a while, perhaps for ever. So how
 //! far an iteration has come stands in the loop, and nothing is borrowed across a call.
 
+mod alarm;
 pub mod callback;
 pub mod child;
 mod guests;

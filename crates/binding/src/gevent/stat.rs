@@ -6,13 +6,12 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use pyo3::{PyTraverseError, PyVisit};
 use riata_engine::clock::Nanos;
-use riata_engine::timers::TimerKey;
 
 use super::GreenLoop;
+use super::alarm::Alarm;
 use super::events::STAT;
 use super::watcher::{Kind, Manner, Watcher};
 use crate::cell::GilCell;
-use crate::event_loop::schedule::Timer;
 
 /// libev's shortest interval, in seconds.
 const SHORTEST: f64 = 0.1074891;
@@ -27,7 +26,7 @@ pub struct StatState {
     /// `os.stat_result`s: as it is, and as it was before; None where there is no such file.
     attr: GilCell<Option<Py<PyAny>>>,
     prev: GilCell<Option<Py<PyAny>>>,
-    key: GilCell<Option<TimerKey>>,
+    alarm: Alarm,
 }
 
 impl StatState {
@@ -53,25 +52,18 @@ impl StatState {
         let event_loop = watcher.get().event_loop(py).get();
         let wait = Nanos::not_before_secs_f64(self.interval.get(py));
         let deadline = event_loop.now(py).saturating_add(wait);
-        let timer = Timer::Green(watcher.clone().unbind());
-        let timers = &event_loop.core(py).get().timers;
-        let key = timers.with(py, |timers| timers.insert(deadline, timer));
-        self.key.set(py, Some(key));
+        self.alarm.set(watcher, deadline);
     }
 
     /// Looks at the file no more.
     pub fn stop(&self, watcher: &Bound<'_, Watcher>) {
-        let py = watcher.py();
-        if let Some(key) = self.key.take(py) {
-            let core = watcher.get().event_loop(py).get().core(py);
-            drop(core.get().forget_timer(py, key));
-        }
+        self.alarm.stop(watcher);
     }
 
     /// It is time to look at the file.
     pub fn expire(&self, watcher: &Bound<'_, Watcher>) {
         let py = watcher.py();
-        self.key.set(py, None);
+        self.alarm.note_rung(py);
         self.set_timer(watcher);
         let before = self.attr.cloned(py);
         let compared = self
@@ -169,7 +161,7 @@ impl StatWatcher {
             interval: GilCell::new(interval),
             attr: GilCell::new(None),
             prev: GilCell::new(None),
-            key: GilCell::new(None),
+            alarm: Alarm::default(),
         });
         let watcher = Watcher::new(event_loop, kind, manner);
         Bound::new(py, PyClassInitializer::from(watcher).add_subclass(Self))

@@ -4,13 +4,12 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use riata_engine::clock::Nanos;
-use riata_engine::timers::TimerKey;
 
 use super::GreenLoop;
+use super::alarm::Alarm;
 use super::events::TIMER;
 use super::watcher::{Kind, Manner, Watcher};
 use crate::cell::GilCell;
-use crate::event_loop::schedule::Timer;
 
 /// What only a timer has.
 pub struct TimerState {
@@ -18,7 +17,7 @@ pub struct TimerState {
     after: f64,
     /// Seconds from then on; 0 for a one-shot timer.
     repeat: GilCell<f64>,
-    key: GilCell<Option<TimerKey>>,
+    alarm: Alarm,
     deadline: GilCell<Nanos>,
 }
 
@@ -38,30 +37,20 @@ impl TimerState {
 
     fn set_at(&self, watcher: &Bound<'_, Watcher>, deadline: Nanos) {
         let py = watcher.py();
-        let core = watcher.get().event_loop(py).get().core(py);
-        let timer = Timer::Green(watcher.clone().unbind());
-        let key = core
-            .get()
-            .timers
-            .with(py, |timers| timers.insert(deadline, timer));
         self.deadline.set(py, deadline);
-        self.key.set(py, Some(key));
+        self.alarm.set(watcher, deadline);
     }
 
     /// Takes it out of the engine's.
     pub fn stop(&self, watcher: &Bound<'_, Watcher>) {
-        let py = watcher.py();
-        if let Some(key) = self.key.take(py) {
-            let core = watcher.get().event_loop(py).get().core(py);
-            drop(core.get().forget_timer(py, key));
-        }
+        self.alarm.stop(watcher);
     }
 
     /// It was due, and is no longer among the engine's. All that are due are taken out before this is called of any: one
     /// that is set again for now would be due for ever.
     pub fn expire(&self, watcher: &Bound<'_, Watcher>) {
         let py = watcher.py();
-        self.key.set(py, None);
+        self.alarm.note_rung(py);
         let repeat = self.repeat.get(py);
         if repeat > 0.0 {
             let now = watcher.get().event_loop(py).get().now(py);
@@ -94,7 +83,7 @@ impl TimerWatcher {
         let kind = Kind::Timer(TimerState {
             after,
             repeat: GilCell::new(repeat),
-            key: GilCell::new(None),
+            alarm: Alarm::default(),
             deadline: GilCell::new(Nanos(0)),
         });
         let watcher = Watcher::new(event_loop, kind, manner);
@@ -173,9 +162,9 @@ impl TimerWatcher {
     fn at(slf: &Bound<'_, Self>) -> PyResult<f64> {
         let py = slf.py();
         let state = Self::state(slf)?;
-        Ok(match state.key.get(py) {
-            Some(_) => state.deadline.get(py).as_secs_f64(),
-            None => state.after,
+        Ok(match state.alarm.is_set(py) {
+            true => state.deadline.get(py).as_secs_f64(),
+            false => state.after,
         })
     }
 

@@ -1,52 +1,12 @@
-"""Pipe transports, and protocols that note what they are told."""
+"""Pipe transports, and what to try them with; their protocols note what they are told, as those of sockets do."""
 
 import asyncio
 import gc
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import IO, Any
 
-Run = Callable[[Coroutine[Any, Any, Any]], Any]
-MEGABYTE = 1 << 20
-
-
-class Recorder(asyncio.Protocol):
-    """Notes what it is told, in order."""
-
-    def __init__(self) -> None:
-        self.events: list[str] = []
-        self.received = bytearray()
-        self.lost: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
-        self.arrived = asyncio.Event()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.events.append("made")
-
-    def data_received(self, data: bytes) -> None:
-        assert type(data) is bytes
-        self.received += data
-        if self.events[-1] != "data":
-            self.events.append("data")
-        self.arrived.set()
-
-    def eof_received(self) -> None:
-        self.events.append("eof")
-        self.arrived.set()
-
-    def pause_writing(self) -> None:
-        self.events.append("pause")
-
-    def resume_writing(self) -> None:
-        self.events.append("resume")
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self.events.append("lost")
-        self.lost.set_result(exc)
-
-    async def until(self, count: int) -> None:
-        while len(self.received) < count:
-            self.arrived.clear()
-            await self.arrived.wait()
+from tests.integration.recorder import Recorder
 
 
 class Counting:
@@ -62,11 +22,6 @@ class Counting:
     def close(self) -> None:
         self.closes += 1
         os.close(self.fd)
-
-
-async def turns(count: int = 5) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 async def reading(pipe: Any, factory: Callable[[], Any] = Recorder) -> tuple[Any, Any]:

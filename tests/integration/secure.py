@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from .streams import MEGABYTE, Recorder
+from .recorder import MEGABYTE
+from .streams import Recorder
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 

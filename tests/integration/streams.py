@@ -3,60 +3,28 @@
 import asyncio
 import socket
 import struct
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
-Run = Callable[[Coroutine[Any, Any, Any]], Any]
-MEGABYTE = 1 << 20
+from tests.integration import recorder
+from tests.integration.recorder import MEGABYTE
 
 
-class Recorder(asyncio.Protocol):
-    """Notes what it is told, in order."""
+class Recorder(recorder.Recorder):
+    """Knows its transport, too, and may keep it open after the peer's end."""
 
     def __init__(self) -> None:
-        self.events: list[Any] = []
-        self.received = bytearray()
+        super().__init__()
         self.transport: Any = None
-        self.lost: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
-        self.arrived = asyncio.Event()
         self.keep_open = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
-        self.events.append("made")
-
-    def data_received(self, data: bytes) -> None:
-        assert type(data) is bytes
-        self.received += data
-        if self.events[-1] != "data":
-            self.events.append("data")
-        self.arrived.set()
+        super().connection_made(transport)
 
     def eof_received(self) -> bool:
-        self.events.append("eof")
-        self.arrived.set()
+        super().eof_received()
         return self.keep_open
-
-    def pause_writing(self) -> None:
-        self.events.append("pause")
-
-    def resume_writing(self) -> None:
-        self.events.append("resume")
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self.events.append("lost")
-        self.lost.set_result(exc)
-
-    async def until(self, count: int) -> None:
-        """Waits until `count` bytes have arrived."""
-        while len(self.received) < count:
-            self.arrived.clear()
-            await self.arrived.wait()
-
-
-async def turns(count: int = 5) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 def failures(loop: asyncio.AbstractEventLoop) -> list[dict[str, Any]]:

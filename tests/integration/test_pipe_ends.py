@@ -9,18 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.integration.pipes import (
-    MEGABYTE,
-    Counting,
-    Recorder,
-    Run,
-    forget,
-    pipe_objects,
-    read_until_would_block,
-    reading,
-    turns,
-    writing,
-)
+from tests.integration.pipes import Counting, forget, pipe_objects, read_until_would_block, reading, writing
+from tests.integration.recorder import MEGABYTE, Recorder, Run, turns
 
 
 @pytest.mark.parametrize("how", ["close", "write_eof"])

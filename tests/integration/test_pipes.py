@@ -11,17 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.pipes import (
-    MEGABYTE,
-    Recorder,
-    Run,
-    pipe_objects,
-    read_until_would_block,
-    reading,
-    turns,
-    unbuffered,
-    writing,
-)
+from tests.integration.pipes import pipe_objects, read_until_would_block, reading, unbuffered, writing
+from tests.integration.recorder import MEGABYTE, Recorder, Run, turns
 
 
 def test_what_arrives_and_the_end(run: Run) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from .recorder import MEGABYTE, turns
 from .secure import (
     VERSIONS,
     Run,
@@ -18,7 +19,7 @@ from .secure import (
     server_context,
     with_peer,
 )
-from .streams import MEGABYTE, Recorder, turns
+from .streams import Recorder
 
 
 class Echo(Recorder):

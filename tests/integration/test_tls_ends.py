@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from .recorder import MEGABYTE, turns
 from .secure import (
     VERSIONS,
     Peer,
@@ -25,7 +26,7 @@ from .secure import (
     tcp_pair,
     with_peer,
 )
-from .streams import MEGABYTE, Recorder, failures, turns
+from .streams import Recorder, failures
 
 
 def reset(sock: socket.socket) -> None:

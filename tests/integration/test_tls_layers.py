@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from .recorder import MEGABYTE
 from .secure import (
     Peer,
     Run,
@@ -19,7 +20,7 @@ from .secure import (
     server_context,
     with_peer,
 )
-from .streams import MEGABYTE, Recorder, connected
+from .streams import Recorder, connected
 
 
 async def upgrade(client: Recorder, served: Recorder) -> None:

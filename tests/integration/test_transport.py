@@ -10,7 +10,8 @@ import pytest
 
 import riata
 
-from .streams import MEGABYTE, Recorder, Run, connected, failures, pair, receive_all, reset, turns
+from .recorder import MEGABYTE, Run, turns
+from .streams import Recorder, connected, failures, pair, receive_all, reset
 
 
 def test_what_is_written_arrives_in_order(run: Run) -> None:

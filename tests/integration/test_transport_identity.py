@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from .streams import MEGABYTE, Recorder, Run, connected, pair, turns
+from .recorder import MEGABYTE, Run, turns
+from .streams import Recorder, connected, pair
 
 
 def test_extra_information_before_and_after_the_end(run: Run) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from .streams import MEGABYTE, Recorder, Run, failures, pair, receive_all
+from .recorder import MEGABYTE, Run
+from .streams import Recorder, failures, pair, receive_all
 
 
 class Buffered(asyncio.BufferedProtocol):

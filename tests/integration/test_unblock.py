@@ -1,11 +1,10 @@
 """`riata.unblock` and `riata run --unblock`: each case is a program of its own."""
 
-import os
-import subprocess
-import sys
 from textwrap import dedent
 
 import pytest
+
+from .green.programs import ends_well
 
 pytest.importorskip("gevent")
 
@@ -94,19 +93,6 @@ async def main():
         raise AssertionError
     assert await asyncio.gather(*[asyncio.to_thread(job, 1) for _ in range(100)]) == [1] * 100
 """
-
-
-def ends_well(*arguments: str) -> None:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("GEVENT", "PYTHON"))}
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=60,
-    )
-    assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_blocking_calls_suspend_their_task_alone() -> None:

@@ -21,9 +21,14 @@ def here():
 def passes(program: str, patch: bool = False) -> None:
     """The program ends well, and says nothing."""
     head = HEAD.format(patch="from gevent import monkey; monkey.patch_all()" if patch else "")
+    ends_well("-X", "faulthandler", "-c", head + dedent(program))
+
+
+def ends_well(*arguments: str) -> None:
+    """Python, started with these arguments and no settings from outside, ends well and says nothing."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("GEVENT", "PYTHON"))}
     done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-c", head + dedent(program)],
+        [sys.executable, *arguments],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -292,3 +292,69 @@ def test_names_that_were_imported_before(way: str) -> None:
         """,
         before="import riata; riata.install()" + BY_NAME,
     )
+
+
+KEPT = """
+import asyncio, functools
+
+class Keeps:
+    pause = staticmethod(asyncio.sleep)
+    all = staticmethod(asyncio.gather)
+
+    async def default(self, first, pause=asyncio.sleep, *, all=asyncio.gather):
+        return await all(pause(0, first, loop=None), loop=None)
+
+def both(function, *args, use):
+    return use(function(*args, loop=None), loop=None)
+
+nap = functools.partial(asyncio.sleep, 0, result=5)
+nap.name = "nap"
+call = functools.partial(both, asyncio.sleep, 0, use=asyncio.gather)
+"""
+
+
+@in_each_way
+def test_functions_that_were_kept_before(way: str) -> None:
+    program = """
+        async def main():
+            with warned("leave it out"):
+                assert await Keeps.pause(0, 6, loop=None) == 6
+            with warned("leave it out"):
+                assert await Keeps().pause(0, 6, loop=None) == 6
+            with warned("leave it out"):
+                assert await Keeps().all(nap(), loop=None) == [5]
+            with warned("leave it out", "leave it out"):
+                assert await Keeps().default(7) == [7]
+            with warned("leave it out"):
+                assert await nap(loop=None) == 5
+            assert nap.name == "nap"
+            with warned("leave it out", "leave it out"):
+                assert await call() == [None]
+
+        asyncio.run(main())
+        """
+    run(way, program, before=KEPT)
+    run(way, program, before="import riata; riata.install()" + KEPT)
+
+
+@in_each_way
+def test_a_builtin_that_a_class_has_kept_does_not_become_a_method(way: str) -> None:
+    run(
+        way,
+        """
+        async def main():
+            with warned("leave it out"):
+                assert await Keeps().all(asyncio.sleep(0, 1), loop=None) == [1]
+            assert await Keeps.pause(0, 2) == 2
+
+        asyncio.run(main())
+        """,
+        before="""
+import riata; riata.install()
+import asyncio
+
+class Keeps:
+    all = asyncio.gather
+    pause = asyncio.sleep
+""",
+    )

@@ -14,9 +14,7 @@ at hand still has stays as it is, with warnings of its own.
 - `executors`: a default executor that is no `ThreadPoolExecutor`
 - `wording`: texts of errors that have changed since
 
-Functions that modules imported from asyncio by name before `enable` are replaced there, too; classes are changed in
-place. What a program keeps elsewhere (in an attribute of a class, as a default value, under `functools.partial`) stays
-today's.
+Functions that a program has kept before `enable` are replaced there, too (`copies`); classes are changed in place.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import types
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+from riata.legacy import copies
 from riata.legacy.warning import deprecated
 
 _FUNCTIONS: dict[str, str] = {
@@ -169,7 +170,7 @@ def accept_in_functions() -> None:
 
 
 def accept_in_copies() -> None:
-    """Stand in front of the functions that modules, `__main__` among them, have imported from asyncio by name.
+    """Stand in front of the functions that the program has kept: see `copies`.
 
     Once, and for good: `riata.install` leaves such names what they are, and so does the way back.
     """
@@ -179,12 +180,7 @@ def accept_in_copies() -> None:
     for _, name, original in _replaced:
         if name in _FUNCTIONS and id(original) not in standing:
             standing[id(original)] = _in_front_of(name, original)
-    for known, module in list(sys.modules.items()):
-        if isinstance(module, types.ModuleType) and known.split(".", 1)[0] not in ("asyncio", "riata"):
-            names = types.ModuleType.__getattribute__(module, "__dict__")  # `vars` would load one that is lazy
-            for name, value in list(names.items()):
-                if id(value) in standing:
-                    names[name] = standing[id(value)]
+    copies.replace(standing)
 
 
 def uncover_functions() -> None:

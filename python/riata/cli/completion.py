@@ -3,6 +3,12 @@
 import click
 from click.shell_completion import get_completion_class
 
+# A ~/.zshrc that is empty otherwise has no completion at all.
+_ZSH_BEGINS = """#compdef riata
+
+(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }
+"""
+
 
 @click.command(
     short_help="Print what completes this in a shell.",
@@ -10,6 +16,7 @@ from click.shell_completion import get_completion_class
 Examples:
   riata completion bash >> ~/.bashrc
   riata completion zsh >> ~/.zshrc
+  mkdir -p ~/.config/fish/completions
   riata completion fish > ~/.config/fish/completions/riata.fish
 """,
 )
@@ -19,4 +26,7 @@ def completion(ctx: click.Context, shell: str) -> None:
     """Print the script that completes riata's commands and options in SHELL."""
     made = get_completion_class(shell)
     assert made is not None  # click has these three
-    click.echo(made(ctx.find_root().command, {}, "riata", "_RIATA_COMPLETE").source())
+    source = made(ctx.find_root().command, {}, "riata", "_RIATA_COMPLETE").source()
+    if shell == "zsh":
+        source = source.replace("#compdef riata\n", _ZSH_BEGINS, 1)
+    click.echo(source)

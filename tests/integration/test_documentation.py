@@ -94,3 +94,35 @@ def test_the_examples_are_typed(tmp_path: Path) -> None:
         text=True,
     )
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of all tables' rows, without emphasis."""
+    found = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    return [[cell.strip("*") for cell in cells] for cells in found]
+
+
+def part(begin: str, end: str) -> str:
+    return README.read_text().partition(begin)[2].partition(end)[0]
+
+
+def test_the_readmes_readings_of_python_are_those_of_the_page() -> None:
+    page = (DOCS / "benchmarks" / "python.md").read_text()
+    shown = rows(part("| uvloop's CPU time over riata's |", "[Every row]"))[1:]
+    assert len(shown) > 10
+    means = {title: rows(table)[-1] for title, table in re.findall(r"^## (.+)\n\n((?:\|.*\n)+)", page, re.MULTILINE)}
+    measured = {row[0]: row for row in rows(page)}
+    for name, *ratios in shown:
+        title, is_mean, _ = name.partition(": geometric mean")
+        assert ratios == (means[title] if is_mean else measured[name])[-2:], name
+
+
+def test_the_readmes_readings_of_rust_are_those_of_the_page() -> None:
+    page = (DOCS / "benchmarks" / "rust.md").read_text()
+    measured = [[cell.partition(" ")[0] for cell in row[-3:]] for row in rows(page)]
+    shown = rows(part("`make bench-rust` measures", "## What differs"))
+    assert len(shown) > 10
+    assert [row for row in shown[2:] if row[1:] not in measured] == []
+    mean = re.search(r"geometric\nmean over tokio ([\d.]+)", README.read_text())
+    assert mean is not None
+    assert f"geometric mean of 14 rows: {mean[1]}\n" in page

@@ -45,7 +45,6 @@ CHANGES = {
                 yield from (a or b)
         """,
         """
-        from asyncio import coroutine
 
         class C:
             @first
@@ -55,6 +54,14 @@ CHANGES = {
                     yield from [1]
                 await (a or b)
         """,
+    ),
+    "an import of the decorator, beside another": (
+        "from asyncio import coroutine as co, sleep\n@co\ndef f():\n    yield from sleep(1)\n",
+        "from asyncio import sleep\nasync def f():\n    await sleep(1)\n",
+    ),
+    "a loop that was looked for in an argument": (
+        "import asyncio\nlock = asyncio.Lock(loop=asyncio.get_event_loop())\n",
+        "import asyncio\nlock = asyncio.Lock()\n",
     ),
     "an async function": (
         "import asyncio\n@asyncio.coroutine\nasync def f(): pass\n",
@@ -174,6 +181,8 @@ def test_what_changes(before: str, after: str) -> None:
 NOTES = {
     "a bare yield": ("@asyncio.coroutine\ndef f():\n    yield", 4),
     "a result that may be awaitable": ("@asyncio.coroutine\ndef f():\n    return g()", 3),
+    "a decorator that is called": ("f = asyncio.coroutine(g)", 2),
+    "wait by its name": ("from asyncio import wait\nasync def f():\n    await wait([g()])", 4),
     "coroutines or not": ("async def f(xs):\n    await asyncio.wait(xs)", 3),
     "a loop in a function": ("def f():\n    loop = asyncio.get_event_loop()", 3),
     "a loop that is not kept": ("asyncio.get_event_loop().run_forever()", 2),
@@ -236,6 +245,19 @@ def test_a_program_is_changed_and_runs(tmp_path: Path) -> None:
     assert riata("--write", "old.py", cwd=tmp_path).stdout == ""
     ended = subprocess.run([sys.executable, "-W", "error", program], capture_output=True, text=True, check=False)
     assert (ended.stdout, ended.stderr) == ("[1, 2]\n", "")
+
+
+def test_a_decorator_that_is_needed_is_imported_still() -> None:
+    text = "from asyncio import coroutine\n@coroutine\ndef f():\n    yield\n"
+    assert modernize_text(text)[0] == text
+
+
+def test_what_is_told_of_a_file_that_is_written_has_its_new_lines(tmp_path: Path) -> None:
+    program = tmp_path / "old.py"
+    program.write_text("import asyncio\nloop = asyncio.get_event_loop()\nasyncio.get_child_watcher()\n")
+    assert riata("old.py", cwd=tmp_path).stderr.startswith("old.py:3: ")
+    assert riata("--write", "old.py", cwd=tmp_path).stderr.startswith("old.py:4: ")
+    assert program.read_text().splitlines()[3] == "asyncio.get_child_watcher()"
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 import click
 import libcst as cst
 from libcst import matchers as m
+from libcst.codemod import CodemodContext
+from libcst.codemod.visitors import RemoveImportsVisitor
 from libcst.metadata import MetadataWrapper, PositionProvider, QualifiedNameProvider
 
 _FUNCTIONS = [
@@ -39,6 +41,7 @@ ADVICE = {
     "asyncio.get_event_loop_policy": "policies end with Python 3.16: give asyncio.run a loop_factory",
     "asyncio.set_event_loop_policy": "policies end with Python 3.16: give asyncio.run a loop_factory",
     "asyncio.iscoroutinefunction": "use inspect.iscoroutinefunction",
+    "asyncio.coroutine": "gone since Python 3.11: async def, or types.coroutine for a generator",
 }
 """What is told of and left."""
 
@@ -125,6 +128,8 @@ class _Modernizer(m.MatcherDecoratableTransformer):
         self.notes: list[Note] = []
         self.functions: list[str] = []
         """Which functions the walk is in: async, coroutine (of a generator) or plain."""
+        self._dropped: set[cst.CSTNode] = set()
+        """Calls in arguments that are taken out."""
 
     def named(self, node: cst.CSTNode, names: frozenset[str] | set[str]) -> str | None:
         """The one of `names` that an expression stands for."""
@@ -132,8 +137,9 @@ class _Modernizer(m.MatcherDecoratableTransformer):
         return next(iter(sorted(found & names)), None)
 
     def note(self, node: cst.CSTNode, text: str) -> None:
-        """Tell of a place."""
-        self.notes.append(Note(self.get_metadata(PositionProvider, node).start.line, text))
+        """Tell of a place, unless it goes."""
+        if node not in self._dropped:
+            self.notes.append(Note(self.get_metadata(PositionProvider, node).start.line, text))
 
     # --- coroutines of generators
 
@@ -181,6 +187,12 @@ class _Modernizer(m.MatcherDecoratableTransformer):
 
     # --- calls
 
+    def visit_Call(self, node: cst.Call) -> None:
+        if self.named(node.func, TAKES_NO_LOOP):
+            for arg in node.args:
+                if _is_loop(arg):
+                    self._dropped.update(m.findall(arg.value, m.Call()))
+
     def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.BaseExpression:
         function = original_node.func
         if self.named(function, TAKES_NO_LOOP):
@@ -216,7 +228,10 @@ class _Modernizer(m.MatcherDecoratableTransformer):
 
     def _wait(self, original: cst.Call, call: cst.Call) -> cst.Call:
         """Tasks for the coroutines that a call of `asyncio.wait` shows."""
-        if not call.args or not isinstance(original.func, cst.Attribute):
+        if not call.args:
+            return call
+        if not isinstance(original.func, cst.Attribute):
+            self.note(original, "asyncio.wait takes tasks: asyncio.create_task for each coroutine among these")
             return call
         given = call.args[0].value
         was = original.args[0].value
@@ -287,8 +302,12 @@ class _Modernizer(m.MatcherDecoratableTransformer):
         )
 
 
+def _is_loop(arg: cst.Arg) -> bool:
+    return arg.keyword is not None and arg.keyword.value == "loop"
+
+
 def _without_loop(call: cst.Call) -> cst.Call:
-    kept = [arg for arg in call.args if arg.keyword is None or arg.keyword.value != "loop"]
+    kept = [arg for arg in call.args if not _is_loop(arg)]
     if len(kept) == len(call.args):
         return call
     if kept and call.args[-1] not in kept:
@@ -304,7 +323,26 @@ def modernize_text(text: str) -> tuple[str, list[Note]]:
     """
     modernizer = _Modernizer()
     changed = MetadataWrapper(cst.parse_module(text)).visit(modernizer)
+    imported = m.findall(changed, m.ImportFrom(module=m.Name("asyncio")))
+    names = [alias for node in imported for alias in _names(node) if alias.evaluated_name == "coroutine"]
+    if names:  # none of Python's have it any more, so an import that nobody needs would fail
+        context = CodemodContext()
+        for alias in names:
+            RemoveImportsVisitor.remove_unused_import(context, "asyncio", "coroutine", alias.evaluated_alias)
+        changed = RemoveImportsVisitor(context).transform_module(changed)
     return changed.code, sorted(modernizer.notes, key=lambda note: note.line)
+
+
+def _names(node: cst.CSTNode) -> Sequence[cst.ImportAlias]:
+    return node.names if isinstance(node, cst.ImportFrom) and not isinstance(node.names, cst.ImportStar) else ()
+
+
+def _now(line: int, before: list[str], after: list[str]) -> int:
+    """Where a line of the text before the change is after it, or what stands for it."""
+    for _, begin, end, first, last in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if begin < line <= end:
+            return max(1, min(first + line - begin, last))
+    return line
 
 
 def modernize_files(paths: Sequence[str], write: bool) -> None:
@@ -322,15 +360,17 @@ def modernize_files(paths: Sequence[str], write: bool) -> None:
             click.secho(f"{path}: {error}", fg="red", err=True)
             failed = True
             continue
+        lines = before.splitlines(True), after.splitlines(True)
+        writes = write and path != "-"
         for note in notes:
-            click.secho(f"{path}:{note.line}: {note.text}", fg="yellow", err=True)
-        if write and path != "-":
+            line = _now(note.line, *lines) if writes else note.line
+            click.secho(f"{path}:{line}: {note.text}", fg="yellow", err=True)
+        if writes:
             if after != before:
                 Path(path).write_bytes(after.encode("utf-8"))
                 click.echo(f"{path}: changed")
             continue
-        lines = difflib.unified_diff(before.splitlines(True), after.splitlines(True), path, path)
-        for line in lines:
-            click.secho(line.rstrip("\n"), fg={"+": "green", "-": "red", "@": "cyan"}.get(line[0]))
+        for text in difflib.unified_diff(*lines, path, path):
+            click.secho(text.rstrip("\n"), fg={"+": "green", "-": "red", "@": "cyan"}.get(text[0]))
     if failed:
         raise click.exceptions.Exit(1)

@@ -64,7 +64,8 @@ class Program(click.Command):
         own, rest = self._split(ctx, args)
         if rest and rest[0].startswith("--") and rest[0] != "--" and rest[0] not in _PYTHONS_LONG:
             names = [name for option in self.get_params(ctx) for name in option.opts]
-            raise click.NoSuchOption(rest[0], possibilities=get_close_matches(rest[0], names), ctx=ctx)
+            name = rest[0].partition("=")[0]
+            raise click.NoSuchOption(name, possibilities=get_close_matches(name, names), ctx=ctx)
         return super().parse_args(ctx, [*own, "--", *rest])
 
     def _split(self, ctx: click.Context, args: list[str]) -> tuple[list[str], list[str]]:

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
 
 def prepare(options: str) -> None:
     """Install riata as `options` ask for: the words of `riata.cli.interpreter.words`."""
@@ -35,6 +39,8 @@ def prepare(options: str) -> None:
         watchdog.start(float(asked["watchdog"]))
     if "profile" in asked:
         _profile(asked["profile"])
+    if "quiet" in asked:
+        _end_quietly()
 
 
 def _install_uvloop() -> None:
@@ -46,6 +52,17 @@ def _install_uvloop() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # policies are, and uvloop has nothing else for this
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
+
+def _end_quietly() -> None:
+    """Have KeyboardInterrupt, which every restart brings, end the program without a traceback."""
+    told = sys.excepthook
+
+    def quiet(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if kind is not KeyboardInterrupt:
+            told(kind, error, traceback)
+
+    sys.excepthook = quiet
 
 
 def _profile(place: str) -> None:

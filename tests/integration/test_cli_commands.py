@@ -283,7 +283,26 @@ def test_reload(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate()
     assert process.returncode == 128 + signal.SIGINT
-    assert "program.py changed, starting again" in errors
+    assert set(errors.splitlines()) == {"riata run: program.py changed, starting again"}
+
+
+def test_reload_leaves_other_errors_their_tracebacks(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text("print('begins', flush=True)\n1 / 0\n")
+    with subprocess.Popen(
+        [*RIATA, "run", "--reload", "program.py"],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        told = [process.stderr.readline()]
+        while "waiting for a change" not in told[-1]:
+            told.append(process.stderr.readline())
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+    assert told[-2] == "ZeroDivisionError: division by zero\n"
 
 
 # Says how many signals it got: a second one comes at once, or not at all.

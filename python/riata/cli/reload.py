@@ -92,7 +92,7 @@ def run_again(command: CommandLine, options: dict[str, object]) -> int:
         from watchfiles import PythonFilter, watch
     except ImportError:
         raise click.ClickException("--reload needs a library that watches files: pip install 'riata[reload]'") from None
-    words, environment = started_by(command, options)
+    words, environment = started_by(command, {**options, "quiet": True})
     stop = _Stop()
     program = _Program(words, environment)
     try:

@@ -117,6 +117,38 @@ ours.close()
 theirs.close()
 """
 
+CHILD_CLOSES_A_TRANSPORT = """
+async def echo(reader, writer):
+    writer.write(await reader.readexactly(6))
+    writer.write(await reader.readexactly(5))
+    writer.close()
+
+async def main():
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    writer.write(b"before")
+    print(await reader.readexactly(6))
+    process = os.fork()
+    if not process:
+        status = 1
+        try:
+            writer.transport.pause_reading()
+            writer.transport.resume_reading()
+            writer.transport._call_connection_lost(None)
+            status = 0
+        finally:
+            os._exit(status)
+    print("child", os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
+    writer.write(b"after")
+    print(await reader.readexactly(5))
+    writer.close()
+    await writer.wait_closed()
+    server.close()
+    await server.wait_closed()
+
+run(main())
+"""
+
 CHILD_LEAVES_AT_ONCE = """
 async def main():
     loop = asyncio.get_running_loop()
@@ -148,6 +180,11 @@ def test_the_child_closes_the_parents_loop() -> None:
 def test_the_child_runs_the_parents_loop() -> None:
     # asyncio's child takes the parent's registrations out of the epoll instance that both share: riata alone.
     assert output("riata", CHILD_RUNS_THE_PARENTS, *QUIET) == ["child 0", "[\"b'y'\", 'soon', 'timer']"]
+
+
+def test_what_the_child_closes_stays_open_in_its_parent() -> None:
+    # asyncio's child takes its parent's registration away.
+    assert output("riata", CHILD_CLOSES_A_TRANSPORT, *QUIET) == ["b'before'", "child 0", "b'after'"]
 
 
 @both

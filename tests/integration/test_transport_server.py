@@ -264,31 +264,6 @@ def test_an_event_of_a_closed_connection_is_not_its_successors(run_riata: Run) -
     run_riata(main())
 
 
-def test_what_a_forked_child_closes_stays_open_in_its_parent(run_riata: Run) -> None:
-    async def main() -> None:
-        server, address = await serve()
-        reader, writer = await asyncio.open_connection(*address)
-        writer.write(b"before")
-        await reader.readexactly(6)
-        pid = os.fork()
-        if pid == 0:
-            try:
-                writer.transport.pause_reading()
-                writer.transport.resume_reading()
-                writer.transport._call_connection_lost(None)  # type: ignore[attr-defined]
-                os._exit(0)
-            finally:
-                os._exit(1)
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-        writer.write(b"after")
-        assert await reader.readexactly(5) == b"after"
-        writer.close()
-        await writer.wait_closed()
-        await end(server)
-
-    run_riata(main())
-
-
 def test_closing_and_aborting_clients(run: Run) -> None:
     if not hasattr(asyncio.Server, "close_clients"):
         pytest.skip("Server.close_clients and abort_clients came with Python 3.13")

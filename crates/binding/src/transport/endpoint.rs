@@ -6,7 +6,7 @@ use pyo3::exceptions::PyOSError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyClass, PyTraverseError, PyVisit};
 use riata_engine::driver::{Interest, Readiness, WatchKey};
 use riata_engine::error::Error;
@@ -19,6 +19,7 @@ use crate::event_loop::watch::{Unowned, Watcher};
 use crate::event_loop::work::LoopRef;
 use crate::handle::Handle;
 use crate::imports::imports;
+use crate::transport::debug_log::log_error;
 use crate::transport::flow::{self, is_interrupt};
 use crate::transport::life::warn_unclosed;
 use crate::transport::socket::check_owner;
@@ -38,6 +39,8 @@ pub struct Core {
     pub protocol: Option<Py<PyAny>>,
     /// The context in which events are told; None once lost.
     context: Option<Py<PyAny>>,
+    /// The context of the write that had to wait for room: what becomes of it is told in the same.
+    writer_context: Option<Py<PyAny>>,
     /// What `get_extra_info` knows.
     pub extra: Option<Py<PyDict>>,
     /// The object that owns the descriptor; None once closed.
@@ -67,6 +70,7 @@ impl Core {
             event_loop: Some(event_loop.clone().unbind()),
             protocol: Some(protocol.clone().unbind()),
             context: Some(context::copy_current(owner.py())?),
+            writer_context: None,
             extra: Some(extra.unbind()),
             owner: Some(owner.clone().unbind()),
             fd,
@@ -81,6 +85,7 @@ impl Core {
         visit.call(&self.event_loop)?;
         visit.call(&self.protocol)?;
         visit.call(&self.context)?;
+        visit.call(&self.writer_context)?;
         visit.call(&self.extra)?;
         visit.call(&self.owner)
     }
@@ -324,6 +329,50 @@ pub trait Endpoint: PyClass<Frozen = True> + Sync {
         }
     }
 
+    /// What comes from now on is told in the current context, as an `add_reader` would be called in it.
+    ///
+    /// # Errors
+    /// MemoryError.
+    fn tell_in_this_context(&self, py: Python<'_>) -> PyResult<()> {
+        let context = Some(context::copy_current(py)?);
+        let before = self.core(py, |core| std::mem::replace(&mut core.context, context));
+        drop(before);
+        Ok(())
+    }
+
+    /// A write has begun to wait for room: what becomes of it is told in its context.
+    ///
+    /// # Errors
+    /// MemoryError.
+    fn note_writer(&self, py: Python<'_>) -> PyResult<()> {
+        let context = Some(context::copy_current(py)?);
+        let before = self.core(py, |core| {
+            std::mem::replace(&mut core.writer_context, context)
+        });
+        drop(before);
+        Ok(())
+    }
+
+    /// There is room: `body` in the context of who waits for it.
+    ///
+    /// # Errors
+    /// What `body` gives.
+    fn in_writers_context(
+        &self,
+        py: Python<'_>,
+        body: impl FnOnce() -> PyResult<()>,
+    ) -> PyResult<()> {
+        let context = self.core(py, |core| {
+            core.writer_context
+                .as_ref()
+                .map(|context| context.bind(py).clone())
+        });
+        match context {
+            Some(context) => context::run_in_or_copy(&context, body),
+            None => body(),
+        }
+    }
+
     /// Reports what a protocol has raised as a callback's.
     ///
     /// # Errors
@@ -447,6 +496,7 @@ pub trait Endpoint: PyClass<Frozen = True> + Sync {
                 core.event_loop.take(),
                 core.protocol.take(),
                 core.context.take(),
+                core.writer_context.take(),
             );
             (core.owner.take(), rest)
         });
@@ -492,6 +542,7 @@ pub trait Endpoint: PyClass<Frozen = True> + Sync {
                 core.event_loop.take(),
                 core.protocol.take(),
                 core.context.take(),
+                core.writer_context.take(),
                 core.extra.take(),
                 core.owner.take(),
             )
@@ -554,42 +605,4 @@ pub fn call_soon<'py>(
     event_loop
         .call_method1(intern!(event_loop.py(), "call_soon"), call)
         .map(drop)
-}
-
-/// Logs `text % transport` as asyncio's transports do, in debug mode.
-pub fn log<T: Endpoint>(
-    slf: &Bound<'_, T>,
-    level: &Bound<'_, PyString>,
-    text: &str,
-) -> PyResult<()> {
-    let py = slf.py();
-    match slf.get().event_loop(py) {
-        Some(event_loop) if event_loop.get().debug(py) => {
-            T::logger(py)?.call_method1(level, (text, slf)).map(drop)
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Logs `message` about a transport with the traceback of `exception`, in debug mode.
-pub fn log_error<T: Endpoint>(
-    slf: &Bound<'_, T>,
-    message: &str,
-    exception: &Bound<'_, PyAny>,
-) -> PyResult<()> {
-    let py = slf.py();
-    match slf.get().event_loop(py) {
-        Some(event_loop) if event_loop.get().debug(py) => {
-            let options = PyDict::new(py);
-            options.set_item(intern!(py, "exc_info"), exception)?;
-            T::logger(py)?
-                .call_method(
-                    intern!(py, "debug"),
-                    ("%r: %s", slf, message),
-                    Some(&options),
-                )
-                .map(drop)
-        }
-        _ => Ok(()),
-    }
 }

@@ -7,8 +7,8 @@
 //! - `socket`: who owns the descriptor; `extra`: `get_extra_info`; `address`: addresses as Python shows them
 //! - `datagram`: the transport of datagram sockets
 //! - `pipe`: the reading and the writing end of pipes; `endpoint` and `shared_surface`: what they and datagram sockets
-//!   have in common;
-//!   `flow`: what transports of every kind tell their protocols
+//!   have in common; `debug_log`: what they log
+//! - `flow`: what transports of every kind tell their protocols
 //! - `memory`: bytes that Python owns, as the kernel takes and gives them; `window`: bytes of ours that Python's `ssl` uses
 //! - `tls`: TLS over any of them
 //!
@@ -19,6 +19,7 @@
 
 mod address;
 mod datagram;
+mod debug_log;
 mod endpoint;
 mod extra;
 mod flow;

@@ -86,6 +86,8 @@ pub struct Rare {
     pub lost_exception: Option<Py<PyAny>>,
     /// See above.
     pub lost_context: Option<Py<PyAny>>,
+    /// The context of the write that the protocol was told to pause at: it is told to resume in the same.
+    pub writer_context: Option<Py<PyAny>>,
 }
 
 /// Everything that changes in a transport's life.
@@ -370,6 +372,7 @@ impl StreamTransport {
             visit.call(&rare.empty_waiter)?;
             visit.call(&rare.lost_exception)?;
             visit.call(&rare.lost_context)?;
+            visit.call(&rare.writer_context)?;
         }
         Ok(())
     }

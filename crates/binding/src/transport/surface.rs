@@ -11,6 +11,7 @@ use riata_engine::stream::Admission;
 use super::extra::replaced_method;
 use super::memory::Chunk;
 use super::stream::{StreamTransport, logger, reception_of};
+use crate::context;
 use crate::imports::imports;
 use crate::unwritten::is_unwritten;
 use crate::version::version;
@@ -206,6 +207,12 @@ impl StreamTransport {
         }) {
             return Ok(());
         }
+        // What comes now is told in the context that asked for it, as an `add_reader` is.
+        let context = Some(context::copy_current(py)?);
+        let before = slf
+            .get()
+            .with(py, |state| std::mem::replace(&mut state.context, context));
+        drop(before);
         if let Some(event_loop) = slf.get().event_loop(py) {
             Self::settle_watch(slf, &event_loop)?;
         }

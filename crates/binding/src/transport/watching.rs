@@ -130,10 +130,10 @@ impl StreamTransport {
                     false => Self::settle_watch(slf, event_loop)?,
                 }
             }
-            if readiness.wakes_writer() && this.with(py, |state| state.wants_room) {
-                Self::send(slf, event_loop)?;
+            match readiness.wakes_writer() && this.with(py, |state| state.wants_room) {
+                true => Self::send_waiting(slf, event_loop),
+                false => Ok(()),
             }
-            Ok(())
         })
     }
 

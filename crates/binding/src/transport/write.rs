@@ -156,6 +156,26 @@ impl StreamTransport {
         }
     }
 
+    /// There is room for what waits: as `send`, in the context of the write that had to wait, where the protocol was
+    /// told of it.
+    ///
+    /// # Errors
+    /// As `send`.
+    pub(super) fn send_waiting(
+        slf: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let context = slf.get().with(py, |state| {
+            let context = state.rare.as_ref()?.writer_context.as_ref();
+            context.map(|context| context.bind(py).clone())
+        });
+        match context {
+            Some(context) => context::run_in_or_copy(&context, || Self::send(slf, event_loop)),
+            None => Self::send(slf, event_loop),
+        }
+    }
+
     /// Offers what waits to the kernel, and draws the consequences.
     ///
     /// # Errors
@@ -184,6 +204,8 @@ impl StreamTransport {
             }
             Sent::All => {
                 if this.with(py, |state| std::mem::replace(&mut state.wants_room, false)) {
+                    let context = this.with(py, |state| state.rare.as_mut()?.writer_context.take());
+                    drop(context);
                     Self::settle_watch(slf, event_loop)?;
                 }
             }
@@ -292,8 +314,17 @@ impl StreamTransport {
 
     fn tell_flow(slf: &Bound<'_, Self>, flow: Flow) -> PyResult<()> {
         let py = slf.py();
-        if flow == Flow::Unchanged {
-            return Ok(());
+        match flow {
+            Flow::Unchanged => return Ok(()),
+            Flow::Pause => {
+                let context = Some(context::copy_current(py)?);
+                let before = slf.get().with(py, |state| {
+                    let rare = state.rare.get_or_insert_default();
+                    std::mem::replace(&mut rare.writer_context, context)
+                });
+                drop(before);
+            }
+            Flow::Resume => {}
         }
         let (event_loop, protocol) = (slf.get().event_loop(py), slf.get().protocol(py));
         flow::tell(event_loop.as_ref(), slf.as_any(), protocol.as_ref(), flow)

@@ -134,7 +134,7 @@ impl Endpoint for DatagramTransport {
             Self::receive(slf)?;
         }
         match readiness.wakes_writer() && wanted.contains(Interest::WRITABLE) {
-            true => Self::send_waiting(slf),
+            true => slf.get().in_writers_context(py, || Self::send_waiting(slf)),
             false => Ok(()),
         }
     }

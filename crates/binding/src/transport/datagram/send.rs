@@ -84,6 +84,7 @@ impl DatagramTransport {
             std::mem::replace(&mut state.wants_room, true)
         });
         if !waits_already {
+            this.note_writer(py)?;
             Self::settle_watch(slf)?;
         }
         Self::pause_if_full(slf)

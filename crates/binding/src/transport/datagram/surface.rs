@@ -11,7 +11,8 @@ use riata_engine::stream::Close;
 
 use super::DatagramTransport;
 use crate::imports::imports;
-use crate::transport::endpoint::{Endpoint, log};
+use crate::transport::debug_log::log;
+use crate::transport::endpoint::Endpoint;
 use crate::transport::shared_surface::{endpoint_surface, receiving_surface, sending_surface};
 use crate::transport::surface::limit;
 use crate::unwritten::is_unwritten;

@@ -15,7 +15,8 @@ use crate::error::os_error;
 use crate::event_loop::EventLoop;
 use crate::event_loop::watch::Watcher;
 use crate::imports::imports;
-use crate::transport::endpoint::{Core, Endpoint, call_soon, log, log_error};
+use crate::transport::debug_log::{log, log_error};
+use crate::transport::endpoint::{Core, Endpoint, call_soon};
 use crate::transport::flow;
 use crate::transport::memory;
 use crate::transport::read::Received;
@@ -205,6 +206,7 @@ impl ReadPipeTransport {
         }) {
             return Ok(());
         }
+        slf.get().tell_in_this_context(py)?;
         Self::settle_watch(slf)?;
         log(slf, intern!(py, "debug"), "%r resumes reading")
     }

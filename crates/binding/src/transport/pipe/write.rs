@@ -19,7 +19,8 @@ use crate::error::os_error;
 use crate::event_loop::EventLoop;
 use crate::event_loop::watch::Watcher;
 use crate::imports::imports;
-use crate::transport::endpoint::{Core, Endpoint, log};
+use crate::transport::debug_log::log;
+use crate::transport::endpoint::{Core, Endpoint};
 use crate::transport::flow;
 use crate::transport::memory::Chunk;
 use crate::transport::shared_surface::{pipe_surface, sending_surface};
@@ -104,7 +105,9 @@ impl Endpoint for WritePipeTransport {
             return Self::readers_left(slf);
         }
         if readiness.wakes_writer() && wanted.contains(Interest::WRITABLE) {
-            return Self::write_waiting(slf);
+            return slf
+                .get()
+                .in_writers_context(py, || Self::write_waiting(slf));
         }
         Ok(())
     }
@@ -300,6 +303,7 @@ impl WritePipeTransport {
             state.buffer.advance(count, &mut Vec::new());
         });
         if !waits {
+            this.note_writer(py)?;
             Self::settle_watch(slf)?;
         }
         Self::pause_if_full(slf)

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from . import datagrams, pipes, streams
+from . import datagrams, pipes, recorder, streams
+from .recorder import Run
 from .secure import client_context, end, secured, tcp_pair
 from .sockets import udp
-from .streams import Run
 
 Call = Callable[[Any], Any]
 Make = Callable[[], Awaitable[Any]]
@@ -233,7 +233,7 @@ def test_loops(run: Run, tmp_path: Path) -> None:
     async def main() -> dict[str, str]:
         loop = asyncio.get_running_loop()
         told = {name: await outcome(call, loop) for name, call in of_loops.items()}
-        await streams.turns()
+        await recorder.turns()
         return told
 
     assert set(run(main()).values()) == {"returned"}

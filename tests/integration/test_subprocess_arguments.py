@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from .streams import Run
+from .recorder import Run
 
 Check = Callable[[Path], Awaitable[None]]
 CHECKS: dict[str, Check] = {}

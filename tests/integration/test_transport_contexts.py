@@ -13,8 +13,8 @@ import pytest
 
 from .datagrams import endpoint
 from .pipes import pipe_objects, reading, writing
+from .recorder import MEGABYTE, Run, turns
 from .secure import client_context, server_context
-from .streams import MEGABYTE, Run, turns
 
 WHERE: contextvars.ContextVar[str] = contextvars.ContextVar("WHERE", default="nowhere")
 

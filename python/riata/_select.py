@@ -11,14 +11,31 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar, overload
 
 from riata._native import Future, Task
 
 T = TypeVar("T")
+T0 = TypeVar("T0")
+T1 = TypeVar("T1")
+T2 = TypeVar("T2")
+T3 = TypeVar("T3")
 
 
-async def select(*awaitables: Awaitable[T]) -> tuple[int, T]:
+# The index tells which result it is: type checkers know one from the other.
+@overload
+async def select(a: Awaitable[T0], b: Awaitable[T1], /) -> tuple[Literal[0], T0] | tuple[Literal[1], T1]: ...
+@overload
+async def select(
+    a: Awaitable[T0], b: Awaitable[T1], c: Awaitable[T2], /
+) -> tuple[Literal[0], T0] | tuple[Literal[1], T1] | tuple[Literal[2], T2]: ...
+@overload
+async def select(
+    a: Awaitable[T0], b: Awaitable[T1], c: Awaitable[T2], d: Awaitable[T3], /
+) -> tuple[Literal[0], T0] | tuple[Literal[1], T1] | tuple[Literal[2], T2] | tuple[Literal[3], T3]: ...
+@overload
+async def select(*awaitables: Awaitable[T]) -> tuple[int, T]: ...
+async def select(*awaitables: Awaitable[Any]) -> tuple[int, Any]:
     """Wait for the first of `awaitables` to end; return its index among them and its result.
 
     If several can end at once, the first of them in the order of the arguments does. If it fails, its exception is
@@ -39,7 +56,7 @@ async def select(*awaitables: Awaitable[T]) -> tuple[int, T]:
     wrong = [given for given in awaitables if not inspect.isawaitable(given)]
     if wrong:
         raise TypeError(f"an awaitable is required, not {wrong[0]!r}")
-    contest: _Contest[T] = _Contest(asyncio.get_running_loop())
+    contest: _Contest[Any] = _Contest(asyncio.get_running_loop())
     try:
         for index, awaitable in enumerate(awaitables):
             contest.enter(index, awaitable)

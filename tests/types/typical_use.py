@@ -1,6 +1,7 @@
 """What programs write with riata, and what type each thing has: checked by mypy --strict and pyright, and run."""
 
 import asyncio
+import concurrent.futures
 from collections.abc import AsyncIterator
 from typing import assert_type
 
@@ -104,6 +105,55 @@ async def streams() -> None:
         await writer.wait_closed()
 
 
+def length(words: str) -> int:
+    return len(words)
+
+
+async def doubled(one: int) -> int:
+    return 2 * one
+
+
+async def beyond_asyncio() -> None:
+    assert_type(await riata.go(doubled, 1), int)
+    assert_type(await riata.go(length, "a word"), int)
+    chosen = await riata.select(number(), text())
+    if chosen[0] == 0:
+        assert_type(chosen[1], int)
+    else:
+        assert_type(chosen[1], str)
+    match await riata.select(text(), number(), text()):
+        case 1, one:
+            assert_type(one, int)
+        case _, word:
+            print(word)
+    index, either = await riata.select(*[number() for _ in range(5)])
+    assert_type(index, int)
+    assert_type(either, int)
+    assert_type(await riata.gather(*[number() for _ in range(3)], limit=2), list[int])
+    async for each in riata.as_completed([number(), number()], limit=1):
+        assert_type(await each, int)
+    assert_type([one async for one in riata.map(doubled, range(3), limit=2)], list[int])
+    assert_type([one async for one in riata.map(length, ["a"], limit=2)], list[int])
+    async for result in riata.map(doubled, range(3), limit=2, return_exceptions=True):
+        if isinstance(result, riata.Failure):
+            assert_type(result, riata.Failure[int])
+        else:
+            assert_type(result, int)
+
+
+async def threads_and_handles() -> None:
+    loop = asyncio.get_running_loop()
+    elsewhere: concurrent.futures.Future[str] = concurrent.futures.Future()
+    elsewhere.set_result("x")
+    assert_type(await riata.wrap_future(elsewhere), str)
+    waiting = riata.run_coroutine_threadsafe(number(), loop)
+    assert_type(waiting, concurrent.futures.Future[int])
+    assert_type(await riata.wrap_future(waiting), int)
+    barrier = riata.Barrier(1)
+    assert_type(await barrier.wait(), int)
+    assert_type(await loop.run_in_executor(None, length, "x"), int)
+
+
 async def generated() -> AsyncIterator[int]:
     yield await number()
 
@@ -113,6 +163,8 @@ async def main() -> int:
     await groups_and_timeouts()
     await locks_and_queues()
     await streams()
+    await beyond_asyncio()
+    await threads_and_handles()
     assert_type([item async for item in generated()], list[int])
     loop = asyncio.get_running_loop()
     assert isinstance(loop, riata.Loop)

@@ -186,6 +186,7 @@ NOTES = {
     "coroutines or not": ("async def f(xs):\n    await asyncio.wait(xs)", 3),
     "a loop in a function": ("def f():\n    loop = asyncio.get_event_loop()", 3),
     "a loop that is not kept": ("asyncio.get_event_loop().run_forever()", 2),
+    "a queue by its name": ("from asyncio import JoinableQueue\nJoinableQueue()", 3),
     "child watchers": ("asyncio.get_child_watcher()", 2),
     "policies": ("asyncio.set_event_loop_policy(None)", 2),
     "process pool": ("from concurrent import futures\nloop.set_default_executor(futures.ProcessPoolExecutor())", 3),

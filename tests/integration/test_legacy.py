@@ -32,12 +32,27 @@ def test_generators_are_coroutines(way: str) -> None:
             yield
             return 7
 
+        ended = []
+
+        def endless():
+            try:
+                while True:
+                    yield
+            except BaseException as error:
+                ended.append(type(error))
+                raise
+
         async def main():
             assert await worker(2) == 42
             assert await asyncio.gather(worker(1), worker(2), undecorated()) == [41, 42, 7]
             assert await asyncio.create_task(worker(3)) == 43
             assert await asyncio.ensure_future(worker(4)) == 44
             assert await asyncio.wait_for(worker(5), 10) == 45
+            assert await asyncio.wait_for(undecorated(), 10) == 7
+            try:
+                await asyncio.wait_for(endless(), 0.01)
+            except TimeoutError:
+                assert ended == [asyncio.CancelledError]
             assert await asyncio.shield(worker(6)) == 46
             assert [await each for each in asyncio.as_completed([worker(7)])] == [47]
             assert "worker" in repr(task := asyncio.create_task(worker(8)))
@@ -137,6 +152,27 @@ def test_methods_of_the_task_class(way: str) -> None:
                         assert owner.all_tasks(*given) == {task}
             with warned("use asyncio.all_tasks"):
                 assert asyncio.Task.all_tasks(loop=loop) == {task}
+
+        asyncio.run(main())
+        """,
+    )
+
+
+@in_each_way
+def test_joinable_queues(way: str) -> None:
+    run(
+        way,
+        """
+        async def main():
+            with warned("use asyncio.Queue"):
+                queue = asyncio.JoinableQueue(maxsize=1)
+            assert isinstance(queue, asyncio.Queue) and isinstance(queue, asyncio.queues.JoinableQueue)
+            queue.put_nowait(1)
+            assert queue.full() and await queue.get() == 1
+            queue.task_done()
+            await queue.join()
+            with warned("use asyncio.Queue", "leave it out"):
+                asyncio.JoinableQueue(loop=asyncio.get_running_loop())
 
         asyncio.run(main())
         """,

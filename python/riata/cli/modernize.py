@@ -208,6 +208,8 @@ class _Modernizer(m.MatcherDecoratableTransformer):
         name = self.named(function, set(ADVICE))
         if name is not None:
             self.note(original_node, f"{name}: {ADVICE[name]}")
+        if isinstance(function, cst.Name) and self.named(function, set(RENAMED)):
+            self.note(original_node, "asyncio.JoinableQueue: use asyncio.Queue")
         if m.matches(function, m.Attribute(attr=m.Name("set_default_executor"))) and original_node.args:
             given = original_node.args[0].value
             if isinstance(given, cst.Call) and self.named(given.func, PROCESS_POOLS):

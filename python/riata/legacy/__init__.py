@@ -10,6 +10,7 @@ at hand still has stays as it is, with warnings of its own.
 - `policies`: event loop policies, where there are none any more (3.16)
 - `tasks`: `asyncio.Task.all_tasks` and `asyncio.Task.current_task`
 - `locks`: `with (yield from lock)` and `with await lock`
+- `queues`: `asyncio.JoinableQueue`
 - `child_watchers`: `asyncio.get_child_watcher` and the classes of watchers
 - `executors`: a default executor that is no `ThreadPoolExecutor`
 - `wording`: texts of errors that have changed since
@@ -27,6 +28,7 @@ from riata.legacy import (
     locks,
     loop_argument,
     policies,
+    queues,
     tasks,
     wording,
 )
@@ -45,7 +47,7 @@ def enable() -> None:
     if _enabled:
         return
     _enabled = True
-    for part in (policies, current_loop, generators, tasks, locks, child_watchers, executors, wording):
+    for part in (policies, current_loop, generators, tasks, locks, queues, child_watchers, executors, wording):
         part.restore()
     loop_argument.accept_in_classes()
     _put_on()

@@ -12,7 +12,7 @@ import functools
 import inspect
 import sys
 import types
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from typing import Any
 
 from riata.legacy import copies
@@ -135,11 +135,30 @@ def _as_completed_function(name: str, original: Callable[..., Any]) -> Callable[
     return call
 
 
+@types.coroutine
+def _driven(generator: types.GeneratorType[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """What `await` takes, of a generator that it does not."""
+    return (yield from generator)
+
+
+def _wait_for_function(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+    function = _coroutine_function(name, original)
+
+    def call(fut: Any, *args: Any, **options: Any) -> Any:
+        is_generator = isinstance(fut, types.GeneratorType)
+        if is_generator and not inspect.isawaitable(fut):
+            fut = _driven(fut)  # from 3.12 on asyncio awaits it, and makes no task of it
+        return function(fut, *args, **options)
+
+    return call
+
+
 _MAKERS = {
     "as_completed": _as_completed_function,
     "gather": _gather_function,
     "shield": _shield_function,
     "wait": _wait_function,
+    "wait_for": _wait_for_function,
 }
 
 

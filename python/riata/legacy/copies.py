@@ -10,7 +10,7 @@ import functools
 import gc
 import sys
 import types
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
@@ -24,15 +24,17 @@ def replace(standing: dict[int, Any]) -> None:
                 _in_defaults(found, standing)
         elif issubclass(kind, functools.partial):
             _in_partial(found, standing)
-        elif issubclass(kind, type) and not _is_ours(type.__getattribute__(found, "__module__")):
-            _in_class(found, standing)
+        elif issubclass(kind, type):
+            names = type.__getattribute__(found, "__dict__")
+            if not _is_ours(names.get("__module__")):
+                _in_class(found, names, standing)
 
 
 def _is_ours(module: object) -> bool:
     return isinstance(module, str) and module.split(".", 1)[0] in ("asyncio", "riata")
 
 
-def _kept(names: MutableMapping[str, Any], standing: dict[int, Any]) -> Iterator[tuple[str, Any]]:
+def _kept(names: Mapping[str, Any], standing: dict[int, Any]) -> Iterator[tuple[str, Any]]:
     """Which of the names keep what is stood in front of, and what is to be there."""
     for name, value in list(names.items()):
         if id(value) in standing:
@@ -64,8 +66,8 @@ def _in_partial(partial: functools.partial[Any], standing: dict[int, Any]) -> No
         setstate(partial, (func, args, keywords, vars(partial)))
 
 
-def _in_class(cls: type, standing: dict[int, Any]) -> None:
-    for name, value in list(type.__getattribute__(cls, "__dict__").items()):
+def _in_class(cls: type, names: Mapping[str, Any], standing: dict[int, Any]) -> None:
+    for name, value in list(names.items()):
         if id(value) in standing:
             new = standing[id(value)]
             # What was no method of its own accord (a builtin) must not become one.

@@ -182,14 +182,16 @@ def test_compare_runs_a_program_on_each_loop(tmp_path: Path) -> None:
     ("program", "told"),
     [
         ("import sys; sys.exit(3)", "status 3"),
+        ("import sys; sys.exit(200)", "status 200"),
         ("this is no Python", "status 1"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGRTMIN + 1)", f"signal {signal.SIGRTMIN + 1}"),
         ("import os; os.kill(os.getpid(), 9)", "SIGKILL"),
     ],
 )
 def test_compare_tells_of_programs_that_fail(program: str, told: str) -> None:
     ended = riata("compare", "--rounds", "1", "-c", program)
     assert ended.returncode == 1
-    assert f"On riata the program {'was killed by' if 'SIG' in told else 'ended with'} {told}." in ended.stderr
+    assert f"On riata the program {'ended with' if 'status' in told else 'was killed by'} {told}." in ended.stderr
 
 
 def test_compare_runs_a_program_that_always_fails_once() -> None:

@@ -22,7 +22,7 @@ class Reading:
     """What one run of the program took."""
 
     status: int
-    """As the shell would say it: 128 and the number of a signal for a program that one killed."""
+    """Negative for a program that a signal killed."""
     wall: float
     """Seconds."""
     cpu: float
@@ -74,7 +74,7 @@ def run_once(loop: str, command: CommandLine, show: bool) -> Reading:
         raise StartError(f"the program could not be started (status {ended.returncode})")
     code = os.waitstatus_to_exitcode(int(line[0]))
     wall, cpu, kib, switches = map(float, line[1:])
-    return Reading(128 - code if code < 0 else code, wall, cpu, kib / 1024, switches)
+    return Reading(code, wall, cpu, kib / 1024, switches)
 
 
 def median(readings: list[Reading], name: str) -> float:
@@ -93,6 +93,13 @@ def table(readings: dict[str, list[Reading]]) -> list[str]:
         cells = "".join(f"{value:>12.{digits}f}" for value in values.values()) + "".join(f"{r:>18}" for r in ratios)
         lines.append(f"{title:<18}{cells}")
     return lines
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most of the real-time ones have no name
+        return f"signal {number}"
 
 
 def compare(arguments: tuple[str, ...], rounds: int, show: bool) -> None:
@@ -119,7 +126,7 @@ def compare(arguments: tuple[str, ...], rounds: int, show: bool) -> None:
     click.echo(f"Medians of {runs} run{'s' * (runs != 1)}, in turn.")
     failed = {loop: one.status for loop, taken in readings.items() for one in taken if one.status}
     for loop, status in failed.items():
-        how = f"was killed by {signal.Signals(status - 128).name}" if status > 128 else f"ended with status {status}"
+        how = f"was killed by {_signal(-status)}" if status < 0 else f"ended with status {status}"
         click.secho(f"On {loop} the program {how}.", fg="red", err=True)
     if failed:
         raise click.exceptions.Exit(1)

@@ -4,7 +4,8 @@
 //! `transport`, `future`, `task`, `handle`; `gevent` (the loop that gevent asks for); `context` and
 //! `coroutine` (driving what Python owns), `interop` (what CPython's `_asyncio` must be told), `version` (where
 //! versions differ), `child` (the end of a child process), `slots` (type slots that PyO3 lacks), `freelist` (the memory of dead
-//! objects), `trashcan` (long chains die without a deep stack), `unwritten` (objects that the collector sees too early),
+//! objects), `heap` (what the allocator keeps), `trashcan` (long chains die without a deep stack), `unwritten` (objects
+//! that the collector sees too early),
 //! `fastcall` (methods that take any keyword without a dictionary), `part` (slices of what is written), `threads` (who
 //! else wants the GIL), `unwind` (calls that a thread may not come back from), `watchdog` (what freezes a loop),
 //! `imports`, `error`, `cell`.
@@ -22,6 +23,7 @@ mod freelist;
 mod future;
 mod gevent;
 mod handle;
+mod heap;
 mod imports;
 mod interop;
 mod part;

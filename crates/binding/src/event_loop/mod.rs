@@ -52,6 +52,7 @@ use riata_engine::timers::{TimerKey, Timers};
 
 use crate::cell::GilCell;
 use crate::error::os_error;
+use crate::heap;
 use crate::transport::{Scratch, StreamTransport, TlsProtocol, Window};
 use crate::watchdog::Pulse;
 use overrides::Overrides;
@@ -287,6 +288,7 @@ impl EventLoop {
     #[pyo3(signature = (*_args, **_options))]
     fn new(_args: &Bound<'_, PyTuple>, _options: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         fork::install().map_err(os_error)?;
+        heap::keep_what_is_freed();
         let kernel = Kernel::new().map_err(os_error)?;
         let mut registry = Registry::new();
         registry

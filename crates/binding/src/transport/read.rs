@@ -2,8 +2,10 @@
 //!
 //! They go through the loop's scratch memory and are copied into a bytes object of the right size. That is cheaper
 //! than receiving into a large bytes object and cutting it, as CPython does: the allocator takes large objects from
-//! the kernel and gives them back, page by page, for every read. But where much was received the next read goes straight
-//! into a bytes object that has a little more room than that: an echo of 100 KiB takes a sixth less for it.
+//! the kernel and gives them back, page by page, for every read, unless it keeps what is freed (`heap`). So where much was
+//! received the next read goes straight into a bytes object: an echo of 100 KiB takes a sixth less for it. Such an object
+//! has as much room as the scratch memory: one that was measured by the last read would cut the next message, be
+//! measured by its parts, and so go on cutting.
 
 #![allow(unsafe_code)]
 
@@ -42,22 +44,8 @@ impl Scratch {
     }
 }
 
-const KIB: usize = 1024;
-
-/// Bytes; a copy of less costs less than the cut.
-const LEAST: usize = 32 * KIB;
-
-/// Bytes. What is larger comes from the kernel, and goes back to it, page by page: glibc's M_MMAP_THRESHOLD is 128 KiB.
-const LARGEST_ROOM: usize = 112 * KIB;
-
-/// How much room the next read gets in a bytes object of its own, after one that gave so many bytes: more than that, in
-/// case the message was cut. None when that is little, or more than the allocator keeps.
-fn room_after(read: usize) -> usize {
-    match (read + 1).next_multiple_of(16 * KIB) {
-        room if room <= LARGEST_ROOM && read >= LEAST => room,
-        _ => 0,
-    }
-}
+/// Bytes; a copy of less costs less than to cut the object.
+const MUCH: usize = 32 * 1024;
 
 /// What a read gave.
 pub(super) enum Received<T> {
@@ -124,9 +112,8 @@ impl StreamTransport {
             Ok(fd) => fd,
             Err(error) => return Received::Failed(error),
         };
-        let room = self.with(py, |state| state.read_room);
-        if room > 0 {
-            return self.receive_much(py, fd, room);
+        if self.with(py, |state| state.receives_much) {
+            return self.receive_much(py, fd);
         }
         event_loop.scratch.with(py, |scratch| {
             let memory = scratch.memory();
@@ -134,7 +121,7 @@ impl StreamTransport {
             match net::recv_uninit(unsafe { borrow(fd) }, memory) {
                 Ok(0) => Received::End,
                 Ok(read) => {
-                    self.with(py, |state| state.read_room = room_after(read));
+                    self.with(py, |state| state.receives_much = read >= MUCH);
                     // SAFETY: B8: as many bytes are initialized as `recv_uninit` returns.
                     Received::Data(unsafe { memory::copy_bytes(py, memory, read) })
                 }
@@ -144,24 +131,15 @@ impl StreamTransport {
     }
 
     /// As `receive`, for one that has just received much: straight into a bytes object.
-    fn receive_much<'py>(
-        &self,
-        py: Python<'py>,
-        fd: RawFd,
-        room: usize,
-    ) -> Received<Bound<'py, PyBytes>> {
-        let received = memory::receive_bytes(py, room, |memory| {
+    fn receive_much<'py>(&self, py: Python<'py>, fd: RawFd) -> Received<Bound<'py, PyBytes>> {
+        let received = memory::receive_bytes(py, Scratch::SIZE, |memory| {
             // SAFETY: B7: `live_fd` has just said so.
             net::recv_uninit(unsafe { borrow(fd) }, memory)
         });
         match received {
             Ok(bytes) => {
                 let length = bytes.as_bytes().len();
-                let room = match length == room {
-                    true => room_after(2 * length),
-                    false => room_after(length),
-                };
-                self.with(py, |state| state.read_room = room);
+                self.with(py, |state| state.receives_much = length >= MUCH);
                 match length {
                     0 => Received::End,
                     _ => Received::Data(bytes),

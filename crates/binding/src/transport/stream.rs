@@ -115,8 +115,8 @@ pub struct State {
     pub reading: Reading,
     /// By `pause_reading`.
     pub paused: bool,
-    /// Bytes: the room for the next read in an object of its own; nought when it goes through the loop's memory.
-    pub read_room: usize,
+    /// The last read gave much: the next goes into an object of its own, not through the loop's memory.
+    pub receives_much: bool,
     /// On the loop's list of those with something to write.
     pub enlisted: bool,
     /// Bytes wait that were never offered to the kernel.
@@ -214,7 +214,7 @@ impl StreamTransport {
             reception,
             reading: Reading::NotStarted,
             paused: false,
-            read_room: 0,
+            receives_much: false,
             enlisted: false,
             unsent: false,
             wants_room: false,

@@ -18,6 +18,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::body::{Body, Kind, Stepped};
 use crate::cell::GilCell;
+use crate::error::made;
 use crate::event_loop::EventLoop;
 use crate::future::Sent;
 use crate::imports::imports;
@@ -196,6 +197,7 @@ fn close_quietly(coro: &Bound<'_, PyAny>) {
 
 /// A StopIteration out of a coroutine would look like its end: PEP 479.
 fn without_stop_iteration(py: Python<'_>, error: PyErr) -> PyErr {
+    let error = made(py, error);
     if !error.is_instance_of::<PyStopIteration>(py) {
         return error;
     }
@@ -274,7 +276,7 @@ impl Coroutine {
             }
             Phase::Running | Phase::Suspended => {}
         }
-        match self.step_throwing(py, PyGeneratorExit::new_err(())) {
+        match self.step_throwing(py, made(py, PyGeneratorExit::new_err(()))) {
             Ok(Sent::Return(_)) => Ok(()),
             Ok(Sent::Yield(_)) => Err(PyRuntimeError::new_err("coroutine ignored GeneratorExit")),
             Err(error) if error.is_instance_of::<PyGeneratorExit>(py) => Ok(()),

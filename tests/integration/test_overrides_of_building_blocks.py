@@ -389,3 +389,89 @@ def test_the_attributes_of_a_group_can_be_set(base: Any, run: Callable[[Any], An
         assert not group._is_base_error(LookupError())
 
     run(main())
+
+
+@pytest.mark.parametrize("base", [asyncio.StreamReader, riata.StreamReader])
+def test_a_method_that_is_put_into_a_class_later(base: Any, run: Callable[[Any], Any]) -> None:
+    """What a class overrides is noted once for a version of it, and not longer."""
+
+    class Own(base):  # type: ignore[misc]
+        pass
+
+    class Derived(Own):
+        pass
+
+    async def feed(cls: Any) -> bytes:
+        reader = cls()
+        reader.feed_data(b"one\ntwo\n")
+        found: bytes = await reader.readline()
+        return found
+
+    async def readuntil(self: Any, separator: bytes = b"\n") -> bytes:
+        found: bytes = await base.readuntil(self, separator)
+        return b"own " + found
+
+    async def main() -> None:
+        for _ in range(3):
+            assert await feed(Derived) == b"one\n"
+        Own.readuntil = readuntil  # type: ignore[attr-defined]
+        for _ in range(3):
+            assert await feed(Derived) == b"own one\n"
+            assert await feed(Own) == b"own one\n"
+            assert await feed(base) == b"one\n"
+        del Own.readuntil  # type: ignore[attr-defined]
+        for _ in range(3):
+            assert await feed(Derived) == b"one\n"
+        Derived.__bases__ = (type("Between", (Own,), {"readuntil": readuntil}),)
+        for _ in range(3):
+            assert await feed(Derived) == b"own one\n"
+
+    run(main())
+
+
+@pytest.mark.parametrize("module", [asyncio, riata])
+@pytest.mark.parametrize("name", ["Lock", "Semaphore", "BoundedSemaphore"])
+def test_an_acquire_that_is_put_into_a_class_later(name: str, module: Any, run: Callable[[Any], Any]) -> None:
+    base = getattr(module, name)
+    Own: Any = type("Own", (base,), {})
+
+    async def acquire(self: Any) -> bool:
+        calls.append(name)
+        done: bool = await base.acquire(self)
+        return done
+
+    calls: list[str] = []
+
+    async def use() -> int:
+        calls.clear()
+        for _ in range(3):
+            async with Own():
+                pass
+        return len(calls)
+
+    async def main() -> None:
+        assert await use() == 0
+        Own.acquire = acquire
+        assert await use() == 3
+        del Own.acquire
+        assert await use() == 0
+
+    run(main())
+
+
+@pytest.mark.parametrize("module", [asyncio, riata])
+def test_a_put_that_is_put_into_a_queue_later(module: Any) -> None:
+    class Own(module.Queue):  # type: ignore[misc,name-defined]
+        pass
+
+    def sizes() -> list[int]:
+        made = [Own(), Own()]
+        for queue in made:
+            queue.put_nowait(1)
+        return [queue.qsize() for queue in made]
+
+    assert sizes() == [1, 1]
+    Own._put = lambda self, item: self._queue.extend([item, item])  # type: ignore[attr-defined]
+    assert sizes() == [2, 2]
+    del Own._put  # type: ignore[attr-defined]
+    assert sizes() == [1, 1]

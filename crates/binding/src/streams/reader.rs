@@ -11,7 +11,7 @@ use crate::cell::GilCell;
 use crate::combine::any_future;
 use crate::combine::place::Place;
 use crate::event_loop::work::LoopRef;
-use crate::sync::overrides::overrides_any;
+use crate::sync::overrides::{Noted, overrides_any};
 
 /// The native half of `riata.StreamReader`. asyncio's `__init__` sets its attributes.
 #[pyclass(
@@ -149,6 +149,13 @@ impl StreamReader {
         _args: &Bound<'_, PyTuple>,
         _options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
+        static NOTED: Noted<(bool, bool)> = Noted::nothing();
+        let (overrides_feed, overrides_reads) = NOTED.of(class, || {
+            Ok((
+                overrides_any::<Self>(class, &["feed_data"])?,
+                overrides_any::<Self>(class, &READS)?,
+            ))
+        })?;
         Ok(Self {
             event_loop: GilCell::new(LoopRef::None),
             limit: GilCell::new(0),
@@ -158,8 +165,8 @@ impl StreamReader {
             exception: GilCell::new(None),
             transport: GilCell::new(None),
             paused: GilCell::new(false),
-            overrides_feed: overrides_any::<Self>(class, &["feed_data"])?,
-            overrides_reads: overrides_any::<Self>(class, &READS)?,
+            overrides_feed,
+            overrides_reads,
         })
     }
 

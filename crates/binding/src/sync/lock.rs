@@ -8,7 +8,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::attributes::{late_line_attribute, loop_attribute};
 use super::bound::LoopBound;
 use super::line::Line;
-use super::overrides::overrides_any;
+use super::overrides::{Noted, overrides_any};
 use super::step::truth;
 use crate::cell::GilCell;
 use crate::combine::any_future;
@@ -103,11 +103,15 @@ impl Lock {
         _args: &Bound<'_, PyTuple>,
         _options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
+        static NOTED: Noted<bool> = Noted::nothing();
+        let overridden = NOTED.of(class, || {
+            overrides_any::<Self>(class, &["acquire", "release"])
+        })?;
         Ok(Self {
             locked: GilCell::new(false),
             waiters: Line::default(),
             bound: LoopBound::default(),
-            overridden: overrides_any::<Self>(class, &["acquire", "release"])?,
+            overridden,
         })
     }
 

@@ -10,7 +10,7 @@ use super::attributes::{late_line_attribute, loop_attribute};
 use super::bound::LoopBound;
 use super::count::Count;
 use super::line::Line;
-use super::overrides::overrides_any;
+use super::overrides::{Noted, overrides_any};
 use super::step::truth;
 use crate::cell::GilCell;
 use crate::combine::any_future;
@@ -34,18 +34,22 @@ pub struct Semaphore {
 
 impl Semaphore {
     fn create(class: &Bound<'_, PyType>, bounded: bool) -> PyResult<Self> {
-        let with_context = ["acquire", "release"];
-        let overridden = match bounded {
-            true => overrides_any::<BoundedSemaphore>(class, &with_context)?,
-            false => overrides_any::<Self>(class, &with_context)?,
-        };
+        static NOTED: Noted<(bool, bool)> = Noted::nothing();
+        let (overridden, locked_overridden) = NOTED.of(class, || {
+            let with_context = ["acquire", "release"];
+            let overridden = match bounded {
+                true => overrides_any::<BoundedSemaphore>(class, &with_context)?,
+                false => overrides_any::<Self>(class, &with_context)?,
+            };
+            Ok((overridden, overrides_any::<Self>(class, &["locked"])?))
+        })?;
         Ok(Self {
             value: Count::one(),
             bound_value: GilCell::new(None),
             waiters: Line::default(),
             bound: LoopBound::default(),
             overridden,
-            locked_overridden: overrides_any::<Self>(class, &["locked"])?,
+            locked_overridden,
         })
     }
 

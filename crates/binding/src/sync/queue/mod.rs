@@ -17,7 +17,7 @@ use super::bound::LoopBound;
 use super::event::Event;
 use super::items::{Items, Order};
 use super::line::Line;
-use super::overrides::overrides_any;
+use super::overrides::{Noted, overrides_any};
 use crate::cell::GilCell;
 use crate::combine::any_future::{self, Message};
 use crate::combine::place::Place;
@@ -73,9 +73,10 @@ pub struct Queue {
 
 impl Queue {
     fn create<T: PyTypeInfo>(class: &Bound<'_, PyType>, order: Order) -> PyResult<Self> {
+        static NOTED: Noted<Overrides> = Noted::nothing();
         let queue = Self {
             order,
-            overrides: Overrides::of::<T>(class)?,
+            overrides: NOTED.of(class, || Overrides::of::<T>(class))?,
             maxsize: GilCell::new(None),
             limit: GilCell::new(Some(0)),
             items: Items::default(),

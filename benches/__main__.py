@@ -18,7 +18,7 @@ from rich.console import Console
 
 from benches import children, database, growth, memory, micro, network, plot, programs, report
 from benches.loops import available
-from benches.measure import FailedError, Measure, alone
+from benches.measure import FailedError, Measure, Patience, alone
 from benches.report import Row
 
 
@@ -60,10 +60,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, help="operations of a measurement; default: 100000, or 10000 with --quick")
     parser.add_argument("--only", default="", help="only cases whose group or name has this in it; writes no page")
     parser.add_argument("--loops", nargs="+", help="only these loops")
+    parser.add_argument("--page", help="what the page is called; default: python, or quick with --quick")
     parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"), help="where the page goes")
     parser.add_argument("--tools", type=Path, required=True, help="the folder of the compiled programs")
     parser.add_argument("--tls-load", type=Path, required=True, help="the program tls_load, which loads over TLS")
     options = parser.parse_args()
+    if options.quick:
+        Patience.seconds = 10.0
     rounds = options.rounds or (1 if options.quick else 5)
     count = options.count or (10_000 if options.quick else 100_000)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -105,7 +108,7 @@ def main() -> None:
             console.print(f"small things, geometric mean, uvloop / {ours}: {mean:.2f}", highlight=False)
     if options.only:
         return
-    name = "quick" if options.quick else "python"
+    name = options.page or ("quick" if options.quick else "python")
     options.output.mkdir(parents=True, exist_ok=True)
     chosen = [row for row in rows if row.group in ("small things", "network", "children", "programs")]
     plot.speeds(plot.selected(chosen), loops, options.output / f"{name}.svg")

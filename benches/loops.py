@@ -14,6 +14,9 @@ OURS = ("riata", "installed")
 OTHERS = ("asyncio", "uvloop", "rloop", "zuvloop")
 NAMES = (*OTHERS, *OURS)
 
+RIVALS = ("uvloop", "zuvloop")
+"""Those to which the pages compare riata in columns of their own."""
+
 
 def available() -> list[str]:
     """The names of those that this Python has."""

@@ -23,6 +23,12 @@ class Reading:
 Measure = Callable[[str], Reading]
 
 
+class Patience:
+    """How long a program may take, in seconds of wall time: some loops never end some cases."""
+
+    seconds = 30.0
+
+
 class FailedError(Exception):
     """A loop cannot do this; the text is the last line of what it said."""
 
@@ -40,7 +46,9 @@ def run(command: list[Any]) -> str:
         FailedError: it ended with an error, or did not end.
     """
     try:
-        done = subprocess.run([*map(str, command)], cwd=ROOT, check=True, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(
+            [*map(str, command)], cwd=ROOT, check=True, capture_output=True, text=True, timeout=Patience.seconds
+        )
     except subprocess.CalledProcessError as error:
         raise FailedError((error.stderr.strip().splitlines() or ["no word of why"])[-1]) from error
     except subprocess.TimeoutExpired as error:

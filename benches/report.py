@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import geometric_mean, median
 
-from benches.loops import NAMES, OURS, version
+from benches.loops import NAMES, OURS, RIVALS, version
 from benches.measure import Reading
 
 
@@ -108,7 +108,8 @@ def write(rows: list[Row], loops: list[str], rounds: int, path: Path, plots: lis
         "",
         "Each cell is CPU time, with the wall clock in parentheses, of one operation: the median of the rounds. ",
         "Servers are measured by their own CPU time; a compiled program makes the load. The columns on the right say ",
-        "how many times riata's CPU time uvloop took: the median of the rounds, and the least and the most.",
+        f"how many times riata's CPU time {' and '.join(name for name in RIVALS if name in loops)} took: "
+        "the median of the rounds, and the least and the most.",
         "",
         *[f"![{plot.removesuffix('.svg')}]({plot})\n" for plot in plots],
     ]
@@ -117,14 +118,14 @@ def write(rows: list[Row], loops: list[str], rounds: int, path: Path, plots: lis
         present = [name for name in NAMES if any(name in row.rounds for row in inside)]
         extra = ["floor"] if any("floor" in row.rounds for row in inside) else []
         shown = [*extra, *present]
-        compare = [name for name in OURS if "uvloop" in present and name in present]
-        heads = [inside[0].unit, *shown, *(f"uvloop / {name}" for name in compare)]
+        compare = [(other, name) for other in RIVALS if other in present for name in OURS if name in present]
+        heads = [inside[0].unit, *shown, *(f"{other} / {name}" for other, name in compare)]
         lines += [f"## {group}", "", "| " + " | ".join(heads) + " |", "| " + " | ".join(["---"] * len(heads)) + " |"]
         for row in inside:
-            cells = [row.name, *(_cell(row, name) for name in shown), *(_ratio(row, "uvloop", o) for o in compare)]
+            cells = [row.name, *(_cell(row, name) for name in shown), *(_ratio(row, *pair) for pair in compare)]
             lines.append("| " + " | ".join(cells) + " |")
-        overall = [f"**{mean:.2f}**" for ours in compare if (mean := means(inside, "uvloop", ours))]
-        if len(inside) > 1 and overall:
+        overall = [f"**{mean:.2f}**" if (mean := means(inside, *pair)) else "" for pair in compare]
+        if len(inside) > 1 and any(overall):
             lines.append("| " + " | ".join(["geometric mean", *[""] * len(shown), *overall]) + " |")
         lines.append("")
         if group == "growth":

@@ -1,10 +1,14 @@
-"""In which context a protocol is told of what: as with asyncio, that of the call which has begun to wait for it."""
+"""In which context a protocol is told of what: as with asyncio, that of the call which has begun to wait for it.
+
+From Python 3.15 on a stream's protocol is told of everything in the context in which the connection was made.
+"""
 
 import asyncio
 import contextvars
 import functools
 import os
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,6 +78,13 @@ async def emptied(read: Callable[[], bytes]) -> None:
         await asyncio.sleep(0)
 
 
+def of_a_stream(*told: tuple[str, str]) -> list[tuple[str, str]]:
+    """What its protocol notes; `pause_writing` is called by the write itself."""
+    if sys.version_info < (3, 15):
+        return list(told)
+    return [(what, where if what == "pause" else "connect") for what, where in told]
+
+
 async def connection() -> tuple[Any, Any, socket.socket]:
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
@@ -93,9 +104,9 @@ def test_a_stream_that_is_resumed(run: Run) -> None:
             within("resume", transport.resume_reading)
             await turns()
         await protocol.lost
-        assert protocol.told == [
+        assert protocol.told == of_a_stream(
             ("made", "connect"), ("data", "connect"), ("data", "resume"), ("eof", "resume"), ("lost", "resume")
-        ]  # fmt: skip
+        )  # fmt: skip
 
     run(main())
 
@@ -110,10 +121,10 @@ def test_a_stream_that_drains(run: Run) -> None:
             assert not transport.get_write_buffer_size()
             within("close", transport.close)
             await protocol.lost
-        assert protocol.told == [
+        assert protocol.told == of_a_stream(
             ("made", "connect"), ("pause", "one"), ("resume", "one"), ("pause", "two"), ("resume", "two"),
             ("lost", "close"),
-        ]  # fmt: skip
+        )  # fmt: skip
 
     run(main())
 
@@ -126,7 +137,9 @@ def test_a_stream_that_is_closed_with_much_to_send(run: Run) -> None:
             within("close", transport.close)
             await emptied(lambda: theirs.recv(MEGABYTE))
             await protocol.lost
-        assert protocol.told == [("made", "connect"), ("pause", "write"), ("resume", "write"), ("lost", "write")]
+        assert protocol.told == of_a_stream(
+            ("made", "connect"), ("pause", "write"), ("resume", "write"), ("lost", "write")
+        )
 
     run(main())
 
@@ -138,7 +151,7 @@ def test_a_stream_that_is_ended(run: Run, method: str) -> None:
         within(method, getattr(transport, method))
         await protocol.lost
         theirs.close()
-        assert protocol.told == [("made", "connect"), ("lost", method)]
+        assert protocol.told == of_a_stream(("made", "connect"), ("lost", method))
 
     run(main())
 
@@ -156,7 +169,9 @@ def test_a_stream_that_is_upgraded(run: Run) -> None:
         accepted.write(b"1")
         accepted.close()
         await protocol.lost
-        assert protocol.told == [("made", "connect"), ("data", "upgrade"), ("eof", "upgrade"), ("lost", "upgrade")]
+        assert protocol.told == of_a_stream(
+            ("made", "connect"), ("data", "upgrade"), ("eof", "upgrade"), ("lost", "upgrade")
+        )
         upgraded.close()
 
     run(main())

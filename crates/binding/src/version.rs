@@ -44,6 +44,8 @@ pub struct Version {
     pub datagram_header: usize,
     /// How a transport calls what it takes.
     pub bytes_like_text: &'static str,
+    /// A stream's protocol is told of everything in one context, that in which the connection was made (3.15).
+    pub streams_keep_context: bool,
     /// An accept loop takes one connection more than the backlog.
     pub accepts_one_more: bool,
     /// A TLS transport is closing when the one below is.
@@ -93,6 +95,7 @@ pub fn version(py: Python<'_>) -> PyResult<&'static Version> {
                 true => "bytes, bytearray, or memoryview object",
                 false => "bytes-like object",
             },
+            streams_keep_context: info >= (3, 15),
             accepts_one_more: info >= (3, 14),
             tls_closes_with_lower: tls.hasattr("_is_transport_closing")?,
             tls_shutdown_timeout_covers_close: code(&tls, "_on_shutdown_complete")?

@@ -36,7 +36,11 @@ impl StreamTransport {
         });
         let mut interrupt = Ok(());
         if let (Some(protocol), Some(context)) = (this.protocol(py), context) {
-            let made = context::run_in(context::copy(&context)?.bind(py), || {
+            let own = match version(py)?.streams_keep_context {
+                true => context,
+                false => context::copy(&context)?.into_bound(py),
+            };
+            let made = context::run_in_or_copy(&own, || {
                 unwind::call_method(&protocol, intern!(py, "connection_made"), [slf.as_any()])
                     .map(drop)
             });
@@ -158,14 +162,17 @@ impl StreamTransport {
         exception: Option<Py<PyAny>>,
     ) -> PyResult<()> {
         let py = slf.py();
-        let context = context::copy_current(py)?;
         let this = slf.get();
+        let context = match version(py)?.streams_keep_context {
+            true => this.context(py),
+            false => Some(context::copy_current(py)?),
+        };
         let before = this.with(py, |state| {
             state.lost_count += 1;
             let rare = state.rare.get_or_insert_default();
             let before = (rare.lost_exception.take(), rare.lost_context.take());
             rare.lost_exception = exception;
-            rare.lost_context = Some(context);
+            rare.lost_context = context;
             before
         });
         drop(before);

@@ -207,12 +207,14 @@ impl StreamTransport {
         }) {
             return Ok(());
         }
-        // What comes now is told in the context that asked for it, as an `add_reader` is.
-        let context = Some(context::copy_current(py)?);
-        let before = slf
-            .get()
-            .with(py, |state| std::mem::replace(&mut state.context, context));
-        drop(before);
+        if !version(py)?.streams_keep_context {
+            // What comes now is told in the context that asked for it, as an `add_reader` is.
+            let context = Some(context::copy_current(py)?);
+            let before = slf
+                .get()
+                .with(py, |state| std::mem::replace(&mut state.context, context));
+            drop(before);
+        }
         if let Some(event_loop) = slf.get().event_loop(py) {
             Self::settle_watch(slf, &event_loop)?;
         }

@@ -23,6 +23,7 @@ use super::tls::TlsProtocol;
 use crate::context;
 use crate::error::os_error;
 use crate::event_loop::EventLoop;
+use crate::version::version;
 
 /// How many bytes may wait for the turn's end, of all transports together; with more they leave before the next
 /// callback. Much more would be out of the processor's cache by then, and the allocator would take memory from the
@@ -316,7 +317,7 @@ impl StreamTransport {
         let py = slf.py();
         match flow {
             Flow::Unchanged => return Ok(()),
-            Flow::Pause => {
+            Flow::Pause if !version(py)?.streams_keep_context => {
                 let context = Some(context::copy_current(py)?);
                 let before = slf.get().with(py, |state| {
                     let rare = state.rare.get_or_insert_default();
@@ -324,7 +325,7 @@ impl StreamTransport {
                 });
                 drop(before);
             }
-            Flow::Resume => {}
+            Flow::Pause | Flow::Resume => {}
         }
         let (event_loop, protocol) = (slf.get().event_loop(py), slf.get().protocol(py));
         flow::tell(event_loop.as_ref(), slf.as_any(), protocol.as_ref(), flow)

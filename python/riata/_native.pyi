@@ -76,7 +76,6 @@ __all__ = [
     "TimerHandle",
     "TlsProtocol",
     "TlsTransport",
-    "World",
     "WritePipeTransport",
     "_AsCompletedIterator",
     "_GatheringFuture",
@@ -84,10 +83,11 @@ __all__ = [
     "_created_by",
     "_future_add_to_awaited_by",
     "_future_discard_from_awaited_by",
-    "_leave_world",
+    "_keep_worlds",
     "_live_tasks",
     "_put_into_class",
     "_set_host",
+    "_set_hub_switch",
     "_unwatch",
     "_watch",
     "as_completed",
@@ -799,11 +799,8 @@ class GreenLoop:
     def _remove_guest(self, event_loop: EventLoop) -> None: ...
     def _guests(self) -> list[EventLoop]: ...
 
-@final
-class World:
-    def enter(self) -> None: ...
-
-def _leave_world() -> World | None: ...
+def _keep_worlds() -> None: ...
+def _set_hub_switch(hub_class: type, waiter_switch: object, /) -> None: ...
 def _set_host(host: Callable[[EventLoop], bool]) -> None: ...
 def _created_by(task: object, /) -> list[tuple[CodeType, int]]: ...
 def _watch(limit: float, report: Callable[[Any, int, float, bool], object], /) -> None: ...

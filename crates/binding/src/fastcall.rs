@@ -133,7 +133,9 @@ impl<'a, 'py> FastCall<'a, 'py> {
         &self,
         parameter: &'static str,
     ) -> PyResult<(Borrowed<'a, 'py, PyAny>, Bound<'py, PyTuple>)> {
-        if let Some((keyword, _)) = self.keywords().next() {
+        if self.names.is_some()
+            && let Some((keyword, _)) = self.keywords().next()
+        {
             return Err(self.wrong(format!("got an unexpected keyword argument '{keyword}'")));
         }
         let Some((first, rest)) = self.values.split_first() else {

@@ -67,7 +67,7 @@ mod _native {
     #[pymodule_export]
     use crate::event_loop::EventLoop;
     #[pymodule_export]
-    use crate::event_loop::guest::{World, leave_world, set_host};
+    use crate::event_loop::guest::set_host;
     #[pymodule_export]
     use crate::future::{Future, FutureIter};
     #[pymodule_export]
@@ -78,6 +78,8 @@ mod _native {
     use crate::gevent::callback::Callback;
     #[pymodule_export]
     use crate::gevent::child::ChildWatcher;
+    #[pymodule_export]
+    use crate::gevent::direct::{keep_worlds, set_hub_switch};
     #[pymodule_export]
     use crate::gevent::io::IoWatcher;
     #[pymodule_export]

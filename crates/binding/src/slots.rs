@@ -7,6 +7,7 @@
 
 #![allow(unsafe_code)]
 
+use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
@@ -18,6 +19,7 @@ use pyo3::{PyClass, PyTypeInfo};
 
 use crate::combine::Coroutine;
 use crate::future::{Future, FutureIter, Sent};
+use crate::gevent::callback::Callback;
 use crate::returned::set_stop_iteration;
 use crate::task::Task;
 use crate::transport::{
@@ -58,6 +60,11 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
             .is_err()
         {
             return Ok(());
+        }
+        // PyO3's own way attaches to the interpreter first, for each look.
+        let numbers = (*Callback::type_object_raw(py)).tp_as_number;
+        if let Some(numbers) = numbers.as_mut() {
+            numbers.nb_bool = Some(is_true);
         }
         install_closing::<StreamTransport>(py)?;
         install_closing::<DatagramTransport>(py)?;
@@ -204,6 +211,15 @@ const fn finalizer_method(call: ffi::PyCFunction) -> ffi::PyMethodDef {
 
 static mut FINALIZER_METHODS: [ffi::PyMethodDef; 2] =
     [finalizer_method(del_future), finalizer_method(del_task)];
+
+unsafe extern "C" fn is_true(callback: *mut ffi::PyObject) -> c_int {
+    // SAFETY: B6: called by the interpreter, with the GIL and a callback.
+    unsafe {
+        let py = Python::assume_attached();
+        let callback = Borrowed::from_ptr(py, callback);
+        c_int::from(callback.cast_unchecked::<Callback>().get().is_due(py))
+    }
+}
 
 unsafe extern "C" fn del_future(
     object: *mut ffi::PyObject,

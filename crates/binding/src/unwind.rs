@@ -16,6 +16,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
+use crate::gevent::greenlets::Switch;
+
 type Send = unsafe extern "C-unwind" fn(Object, Object, *mut Object) -> c_int;
 type Vectorcall = unsafe extern "C-unwind" fn(Object, *const Object, usize, Object) -> Object;
 type Object = *mut ffi::PyObject;
@@ -194,4 +196,14 @@ pub fn call_method<'py, const N: usize>(
         });
         Bound::from_owned_ptr_or_err(object.py(), result)
     }
+}
+
+/// `greenlet.switch(*args)`, by greenlet's own function.
+///
+/// # Safety
+/// It is `PyGreenlet_Switch`; the greenlet and the tuple live across the call.
+#[inline(always)]
+pub unsafe fn switch(function: Switch, greenlet: Object, args: Object) -> Object {
+    // SAFETY: B21: by the caller's promise.
+    guarded(|| unsafe { function(greenlet, args, std::ptr::null_mut()) })
 }

@@ -52,6 +52,11 @@ impl<T> Ready<T> {
         self.queue.pop_front()
     }
 
+    /// The first item, of whatever batch.
+    pub fn first(&self) -> Option<&T> {
+        self.queue.front()
+    }
+
     /// How many items are queued, of this batch and of later ones.
     pub fn len(&self) -> usize {
         self.queue.len()

@@ -15,34 +15,34 @@ from typing import Any
 from gevent import hub as _hub
 from gevent import monkey
 from gevent._hub_local import get_hub, get_hub_if_exists
-from gevent._hub_primitives import WaitOperationsGreenlet
 from gevent._waiter import Waiter
 from greenlet import getcurrent, greenlet
 
 from riata import _native
 from riata.gevent._threads import RealThreads
 
-_enter_hub: Callable[[Any], Any] = WaitOperationsGreenlet.switch
 _switch: Callable[..., Any] = greenlet.switch
 _over = object()
 _makes_hubs = False
+_keeps_worlds = False
+
+
+def wake_directly() -> None:
+    """From now on greenlets that wait are woken without their hub, where that makes no difference.
+
+    A program's own `Hub.switch` stays as it is.
+    """
+    if "switch" not in vars(_hub.Hub):
+        _native._set_hub_switch(_hub.Hub, vars(Waiter)["switch"])
 
 
 def keep_worlds() -> None:
     """From now on a greenlet that switches to its hub leaves what it knows of asyncio, and has it again after."""
-    if vars(_hub.Hub).get("switch") is not switch:
-        _hub.Hub.switch = switch
-
-
-def switch(self: Any) -> Any:
-    """Switch to the hub."""
-    world = _native._leave_world()
-    if world is None:
-        return _enter_hub(self)
-    try:
-        return _enter_hub(self)
-    finally:
-        world.enter()
+    global _keeps_worlds
+    if not _keeps_worlds:
+        _native._set_hub_switch(_hub.Hub, vars(Waiter)["switch"])
+        _native._keep_worlds()
+        _keeps_worlds = True
 
 
 def make_hubs(value: bool) -> None:

@@ -5,6 +5,7 @@ gevent finds the loop here, by `riata.gevent.Loop`, and copies this module's nam
 
 from __future__ import annotations
 
+import sys
 import time as _time
 import traceback
 import warnings
@@ -250,10 +251,12 @@ class Loop(_native.GreenLoop):
         self.error_handler = None
         _check_flags(_flags_to_int(flags))
         self._set_default(default is None or bool(default))
-        if _running_loop() is not None:  # gevent's first use in this thread is in a coroutine
+        if "gevent.hub" in sys.modules:  # whose hub this is for
             from riata.gevent import _guests
 
-            _guests.keep_worlds()
+            _guests.wake_directly()
+            if _running_loop() is not None:  # gevent's first use in this thread is in a coroutine
+                _guests.keep_worlds()
 
     locals()["async"] = _native.GreenLoop.async_
 

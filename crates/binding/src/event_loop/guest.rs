@@ -11,7 +11,6 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
-use pyo3::{PyTraverseError, PyVisit};
 use riata_engine::clock::{Nanos, monotonic};
 
 use super::dispatch::Told;
@@ -65,16 +64,14 @@ pub fn run_as_guest(slf: &Bound<'_, EventLoop>) -> PyResult<bool> {
 }
 
 /// What a greenlet that is being left knows of asyncio.
-#[pyclass(frozen, name = "World", module = "riata._native")]
 pub struct World {
-    event_loop: GilCell<Option<Py<PyAny>>>,
-    task: GilCell<Option<Py<PyAny>>>,
-    hooks: GilCell<Option<Py<PyTuple>>>,
+    event_loop: Py<PyAny>,
+    task: Option<Py<PyAny>>,
+    hooks: Py<PyTuple>,
     stepping: bool,
 }
 
 /// Puts away what the thread knows of asyncio, before another greenlet runs; None when that is nothing.
-#[pyfunction(name = "_leave_world")]
 pub fn leave_world(py: Python<'_>) -> PyResult<Option<World>> {
     let imports = imports(py)?;
     let event_loop = imports.maybe_running_loop.bind(py).call0()?;
@@ -98,23 +95,22 @@ pub fn leave_world(py: Python<'_>) -> PyResult<Option<World>> {
         .bind(py)
         .call1((py.None(), py.None()))?;
     Ok(Some(World {
-        event_loop: GilCell::new(Some(event_loop.unbind())),
-        task: GilCell::new(task.map(Bound::unbind)),
-        hooks: GilCell::new(Some(hooks.cast_into::<PyTuple>()?.unbind())),
+        event_loop: event_loop.unbind(),
+        task: task.map(Bound::unbind),
+        hooks: hooks.cast_into::<PyTuple>()?.unbind(),
         stepping,
     }))
 }
 
-#[pymethods]
 impl World {
-    /// Have the thread know again what was put away.
-    fn enter(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(event_loop) = self.event_loop.take(py) else {
-            return Ok(());
-        };
-        let event_loop = event_loop.into_bound(py);
+    /// Has the thread know again what was put away.
+    ///
+    /// # Errors
+    /// What the interpreter's own functions raise.
+    pub fn enter(self, py: Python<'_>) -> PyResult<()> {
+        let event_loop = self.event_loop.into_bound(py);
         interop::set_running_loop(py, Some(&event_loop))?;
-        let task = self.task.take(py).map(|task| task.into_bound(py));
+        let task = self.task.map(|task| task.into_bound(py));
         if let Some(task) = &task {
             interop::swap_current_task(&event_loop, Some(task))?;
         }
@@ -125,28 +121,8 @@ impl World {
             this.entered.set(py, entered);
             this.pulse.beat();
         }
-        if let Some(hooks) = self.hooks.take(py) {
-            imports(py)?.set_asyncgen_hooks.bind(py).call1(hooks)?;
-        }
+        imports(py)?.set_asyncgen_hooks.bind(py).call1(self.hooks)?;
         Ok(())
-    }
-
-    #[allow(unsafe_code)]
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        // SAFETY: B3: called by the collector.
-        unsafe {
-            visit.call(self.event_loop.traverse())?;
-            visit.call(self.task.traverse())?;
-            visit.call(self.hooks.traverse())
-        }
-    }
-
-    fn __clear__(&self) {
-        Python::attach(|py| {
-            self.event_loop.set(py, None);
-            self.task.set(py, None);
-            self.hooks.set(py, None);
-        });
     }
 }
 

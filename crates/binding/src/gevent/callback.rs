@@ -5,6 +5,8 @@ use pyo3::types::PyTuple;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::GreenLoop;
+use super::direct::Source;
+use super::greenlets::{Greenlets, Wake};
 use crate::cell::GilCell;
 use crate::unwind;
 
@@ -45,10 +47,36 @@ impl Callback {
         else {
             return;
         };
-        if !unwind::call_only(callback.bind(py), args.bind(py)) {
-            GreenLoop::handle_raised(this.event_loop.bind(py), slf.as_any());
+        let event_loop = this.event_loop.bind(py);
+        if GreenLoop::wake_greenlet(event_loop, callback.bind(py), args.bind(py), || {
+            Source::Callback(slf.clone().unbind())
+        }) {
+            return;
         }
-        this.args.set(py, None);
+        if !unwind::call_only(callback.bind(py), args.bind(py)) {
+            GreenLoop::handle_raised(event_loop, slf.as_any());
+        }
+        this.end(py);
+    }
+
+    /// Whether it is to be called, or is being called.
+    pub fn is_due(&self, py: Python<'_>) -> bool {
+        self.args.with(py, |args| args.is_some())
+    }
+
+    /// The call is over.
+    pub fn end(&self, py: Python<'_>) {
+        self.args.set(py, None);
+    }
+
+    /// Whom it wakes, if that is all it does when `hub` calls it: then it is called by now.
+    pub fn wake<'py>(&self, hub: &Bound<'py, PyAny>, known: &Greenlets) -> Option<Wake<'py>> {
+        let py = hub.py();
+        let callback = self.callback.cloned(py)?.into_bound(py);
+        let args = self.args(py)?.into_bound(py);
+        let wake = known.wake(&callback, &args, hub)?;
+        self.callback.set(py, None);
+        Some(wake)
     }
 }
 
@@ -86,7 +114,7 @@ impl Callback {
 
     /// True as long as it is to be called, or is being called.
     fn __bool__(&self, py: Python<'_>) -> bool {
-        self.args.with(py, |args| args.is_some())
+        self.is_due(py)
     }
 
     fn _format(&self) -> &'static str {

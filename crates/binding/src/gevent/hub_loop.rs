@@ -13,6 +13,7 @@ use riata_engine::driver::WatchKey;
 use riata_engine::fork;
 
 use super::child::Children;
+use super::direct::{Phase, Waking};
 use super::guests::Guest;
 use super::signal::Signals;
 use super::turn::Moment;
@@ -74,6 +75,16 @@ pub struct GreenLoop {
     pub(super) broken: GilCell<Break>,
     pub(super) depth: GilCell<u32>,
     pub(super) iteration: GilCell<u64>,
+    /// `run` goes on until nothing is left.
+    pub(super) continuous: GilCell<bool>,
+    /// How far the iteration has come.
+    pub(super) phase: GilCell<Phase>,
+    /// When the batch of callbacks began.
+    pub(super) began: GilCell<Nanos>,
+    /// How many callbacks are called before the clock is looked at.
+    pub(super) left: GilCell<u32>,
+    /// The call that the hub's stack is in, if that only woke a greenlet.
+    pub(super) waking: GilCell<Option<Waking>>,
     /// The process has forked, and nobody was told yet.
     pub(super) forked: GilCell<bool>,
     pub(super) generation: GilCell<u64>,
@@ -149,6 +160,14 @@ impl GreenLoop {
     pub(super) fn pop_pending(&self, py: Python<'_>) -> Option<Py<Watcher>> {
         self.pending.with(py, |pending| {
             pending.iter_mut().rev().find_map(VecDeque::pop_front)
+        })
+    }
+
+    /// The watcher that `pop_pending` would give.
+    pub(super) fn first_pending(&self, py: Python<'_>) -> Option<Py<Watcher>> {
+        self.pending.with(py, |pending| {
+            let first = pending.iter().rev().find_map(VecDeque::front);
+            first.map(|watcher| watcher.clone_ref(py))
         })
     }
 
@@ -250,6 +269,7 @@ impl GreenLoop {
         let guests = self.guests.take(py);
         self.disarm(py);
         let wakeup = self.wakeup.take(py);
+        let waking = self.waking.take(py);
         drop((
             pending,
             turns,
@@ -258,6 +278,7 @@ impl GreenLoop {
             children,
             guests,
             wakeup,
+            waking,
         ));
     }
 }
@@ -299,6 +320,11 @@ impl GreenLoop {
             broken: GilCell::default(),
             depth: GilCell::new(0),
             iteration: GilCell::new(0),
+            continuous: GilCell::new(false),
+            phase: GilCell::default(),
+            began: GilCell::new(Nanos(0)),
+            left: GilCell::new(0),
+            waking: GilCell::default(),
             forked: GilCell::new(false),
             generation: GilCell::new(fork::generation()),
             wakeup: GilCell::default(),
@@ -329,6 +355,9 @@ impl GreenLoop {
             }
             for watched in self.children.traverse().values() {
                 watched.traverse(&visit)?;
+            }
+            if let Some(waking) = self.waking.traverse() {
+                waking.traverse(&visit)?;
             }
         }
         Ok(())

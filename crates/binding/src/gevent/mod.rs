@@ -2,6 +2,7 @@
 //!
 //! - `hub_loop`: `GreenLoop`, its state and what counts as alive; `surface`: what Python sees of it
 //! - `pump`: one iteration, in libev's order; `run`
+//! - `direct`: greenlets that are woken without the hub; `greenlets`: greenlet's C API
 //! - `guests`: asyncio's loops of the same thread, which run in turn
 //! - `callback`: what `run_callback` returns
 //! - `alarm`: a watcher among the engine's timers
@@ -19,6 +20,8 @@
 mod alarm;
 pub mod callback;
 pub mod child;
+pub mod direct;
+pub mod greenlets;
 mod guests;
 pub mod hub_loop;
 pub mod io;

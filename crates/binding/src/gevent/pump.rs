@@ -19,16 +19,17 @@ use riata_engine::fork;
 use riata_engine::remote::Sleep;
 
 use super::callback::Callback;
+use super::direct::Phase;
 use super::hub_loop::{Break, GreenLoop};
 use super::turn::Moment;
 use super::wakeup::{Wakeup, is_first_thread};
 use super::watcher::{Kind, Watcher};
 use crate::error::os_error;
-use crate::event_loop::EventLoop;
 use crate::event_loop::run::{LONGEST_POLL, Patience};
 use crate::event_loop::schedule::Timer;
 use crate::event_loop::watch::Watcher as Entry;
 use crate::event_loop::work::Work;
+use crate::event_loop::{EventLoop, Kernel};
 
 /// After how many callbacks the clock is looked at.
 const CALLBACKS_BETWEEN_LOOKS: u32 = 50;
@@ -39,6 +40,15 @@ const SHORTEST_SLEEP: Nanos = Nanos(3_000);
 /// libev's granularity. Timers that follow each other more closely are waited for together: for at most this long after
 /// the last such wait.
 const GRANULARITY: Nanos = Nanos(1_000_000);
+
+/// How a batch of callbacks has ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Batch {
+    /// It is used up, or its time is.
+    Over,
+    /// So far that a greenlet has polled, in the hub's place: watchers that have fired come next.
+    Polled,
+}
 
 /// Whether there is anything left to run for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,10 +78,14 @@ impl GreenLoop {
         let this = slf.get();
         this.depth.with(py, |depth| *depth += 1);
         this.broken.set(py, Break::None);
+        let outer = (this.phase.get(py), this.continuous.get(py));
+        this.continuous.set(py, !(nowait || once));
         while Self::iterate(slf, nowait) == Flow::GoOn && !(nowait || once) {}
         if this.broken.get(py) == Break::Innermost {
             this.broken.set(py, Break::None);
         }
+        this.phase.set(py, outer.0);
+        this.continuous.set(py, outer.1);
         this.depth.with(py, |depth| *depth -= 1);
         if this.depth.get(py) == 0 {
             this.disarm(py);
@@ -82,26 +96,25 @@ impl GreenLoop {
         let py = slf.py();
         let this = slf.get();
         this.iteration.with(py, |iteration| *iteration += 1);
+        this.phase.set(py, Phase::Other);
         if let Err(error) = Self::notice_fork(slf) {
             Self::handle_system_error(slf, error);
         }
         Self::fire_turn(slf, Moment::Prepare);
         Self::call_pending(slf);
-        Self::run_callbacks(slf);
-        Self::run_guests(slf);
-        if this.ends(py) {
-            return Flow::End;
+        if Self::run_callbacks(slf) == Batch::Over {
+            Self::run_guests(slf);
+            if this.ends(py) {
+                return Flow::End;
+            }
+            this.remove_stopped(py);
+            let patience = Self::poll(slf, nowait);
+            Self::after_poll(slf, patience);
+            this.fire_always_ready(py);
+            Self::fire_idle(slf);
+            Self::fire_turn(slf, Moment::Check);
         }
-        this.remove_stopped(py);
-        let patience = Self::poll(slf, nowait);
-        this.update(py);
-        if matches!(patience, Patience::For(_)) {
-            this.slept_at.set(py, this.now(py));
-        }
-        Self::fire_timers(slf);
-        this.fire_always_ready(py);
-        Self::fire_idle(slf);
-        Self::fire_turn(slf, Moment::Check);
+        this.phase.set(py, Phase::Pending);
         Self::call_pending(slf);
         match this.ends(py) || this.count_alive(py) <= 0 {
             true => Flow::End,
@@ -109,7 +122,18 @@ impl GreenLoop {
         }
     }
 
-    fn ends(&self, py: Python<'_>) -> bool {
+    /// Notes what the poll has brought, and which timers are due.
+    pub(super) fn after_poll(slf: &Bound<'_, Self>, patience: Patience) {
+        let this = slf.get();
+        let py = slf.py();
+        this.update(py);
+        if matches!(patience, Patience::For(_)) {
+            this.slept_at.set(py, this.now(py));
+        }
+        Self::fire_timers(slf);
+    }
+
+    pub(super) fn ends(&self, py: Python<'_>) -> bool {
         self.broken.get(py) != Break::None || self.is_destroyed(py)
     }
 
@@ -205,14 +229,11 @@ impl GreenLoop {
     }
 
     #[inline(never)]
-    fn run_callbacks(slf: &Bound<'_, Self>) {
+    fn run_callbacks(slf: &Bound<'_, Self>) -> Batch {
         let py = slf.py();
         let this = slf.get();
         let core = this.core(py);
-        this.timers_update.set(py, true);
-        let began = this.now(py);
-        let mut left = CALLBACKS_BETWEEN_LOOKS;
-        let mut in_time = true;
+        this.begin_callbacks(py);
         while let Some(work) = core.get().ready.with(py, |ready| {
             ready.begin_batch();
             ready.pop_batch()
@@ -221,20 +242,37 @@ impl GreenLoop {
                 Work::Green(callback) => Callback::run(callback.bind(py)),
                 work => Self::run_other(slf, work),
             }
-            left -= 1;
+            if this.phase.get(py) == Phase::Pending {
+                return Batch::Polled;
+            }
+            let left = this.left.get(py).saturating_sub(1);
+            this.left.set(py, left);
             if left == 0 {
-                left = CALLBACKS_BETWEEN_LOOKS;
+                this.left.set(py, CALLBACKS_BETWEEN_LOOKS);
                 this.update(py);
-                if this.now(py) >= began.saturating_add(switch_interval(py)) {
-                    in_time = false;
-                    break;
+                let until = this.began.get(py).saturating_add(switch_interval(py));
+                if this.now(py) >= until {
+                    this.timers_update.set(py, false);
+                    return Batch::Over;
                 }
             }
         }
-        if in_time {
-            this.update(py);
-        }
-        this.timers_update.set(py, false);
+        this.end_callbacks(py);
+        Batch::Over
+    }
+
+    /// A batch of callbacks begins.
+    pub(super) fn begin_callbacks(&self, py: Python<'_>) {
+        self.phase.set(py, Phase::Callbacks);
+        self.timers_update.set(py, true);
+        self.began.set(py, self.now(py));
+        self.left.set(py, CALLBACKS_BETWEEN_LOOKS);
+    }
+
+    /// It has ended in time.
+    pub(super) fn end_callbacks(&self, py: Python<'_>) {
+        self.update(py);
+        self.timers_update.set(py, false);
     }
 
     /// What is not gevent's own.
@@ -247,7 +285,7 @@ impl GreenLoop {
 
     /// Takes io watchers that were stopped since the last poll, and not started again, out of the kernel's set.
     #[inline(never)]
-    fn remove_stopped(&self, py: Python<'_>) {
+    pub(super) fn remove_stopped(&self, py: Python<'_>) {
         if self.stopped.with(py, |stopped| stopped.is_empty()) {
             return;
         }
@@ -267,7 +305,7 @@ impl GreenLoop {
     }
 
     /// How long a poll may wait.
-    fn patience(&self, py: Python<'_>, nowait: bool) -> Patience {
+    pub(super) fn patience(&self, py: Python<'_>, nowait: bool) -> Patience {
         let core = self.core(py).get();
         if nowait
             || self.count_alive(py) <= 0
@@ -316,14 +354,15 @@ impl GreenLoop {
         let py = slf.py();
         let this = slf.get();
         let core = this.core(py);
-        let mut patience = this.patience(py, nowait);
+        let rang = this.wakeup(py).is_some_and(|wakeup| wakeup.rang());
+        let mut patience = this.patience(py, nowait || rang);
         if patience != Patience::None && this.arm(py) {
             // What came before the descriptor was there, or since Python's last look.
             if let Err(error) = py.check_signals() {
                 Self::handle(slf, None, error);
                 return Patience::None;
             }
-            patience = this.patience(py, nowait);
+            patience = this.patience(py, nowait || rang);
         }
         let kernel = match core.get().own_kernel(py) {
             Ok(Some(kernel)) => kernel,
@@ -342,18 +381,32 @@ impl GreenLoop {
                 patience = Patience::None;
             }
         }
-        let polled = EventLoop::wait_for_events(core, &kernel, patience);
+        Self::wait(slf, &kernel, patience);
         for sleeper in &sleepers {
             sleeper.remote.after_sleep();
         }
-        if let Err(error) = polled {
-            Self::handle_system_error(slf, error);
+        if let Some(wakeup) = this.wakeup(py) {
+            wakeup.attend();
         }
-        core.get().take_remote(py, &kernel);
         if let Err(error) = py.check_signals() {
             Self::handle(slf, None, error);
         }
         patience
+    }
+
+    /// Waits, and notes what has happened and what other threads have sent.
+    pub(super) fn wait(slf: &Bound<'_, Self>, kernel: &Arc<Kernel>, patience: Patience) {
+        let core = slf.get().core(slf.py());
+        if let Err(error) = EventLoop::wait_for_events(core, kernel, patience) {
+            Self::handle_system_error(slf, error);
+        }
+        core.get().take_remote(slf.py(), kernel);
+    }
+
+    /// The pipe that signals end polls by, once it was needed.
+    pub(super) fn wakeup(&self, py: Python<'_>) -> Option<Arc<Wakeup>> {
+        self.wakeup
+            .with(py, |known| known.as_ref().map(|(pipe, _)| Arc::clone(pipe)))
     }
 
     /// Has signals end polls, until the outermost `run` ends; false outside of the main thread, and where the program has
@@ -365,11 +418,8 @@ impl GreenLoop {
         if !is_first_thread() {
             return false;
         }
-        let known = self
-            .wakeup
-            .with(py, |known| known.as_ref().map(|(pipe, _)| Arc::clone(pipe)));
         // Without a pipe signals end a poll all the same, but for one that comes just before it.
-        let Some(wakeup) = known.or_else(|| self.make_wakeup(py)) else {
+        let Some(wakeup) = self.wakeup(py).or_else(|| self.make_wakeup(py)) else {
             return false;
         };
         let armed = wakeup.arm(py);
@@ -382,10 +432,7 @@ impl GreenLoop {
         if !self.armed.replace(py, false) {
             return;
         }
-        let wakeup = self
-            .wakeup
-            .with(py, |known| known.as_ref().map(|(pipe, _)| Arc::clone(pipe)));
-        if let Some(wakeup) = wakeup {
+        if let Some(wakeup) = self.wakeup(py) {
             wakeup.disarm(py);
         }
     }

@@ -9,6 +9,7 @@
 
 use std::io::{PipeReader, PipeWriter};
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -38,6 +39,8 @@ fn set_wakeup_fd(py: Python<'_>, fd: RawFd) -> PyResult<RawFd> {
 pub struct Wakeup {
     reader: PipeReader,
     writer: PipeWriter,
+    /// A signal came, and nobody has looked yet whose handler is to be called.
+    rang: AtomicBool,
 }
 
 impl Wakeup {
@@ -52,7 +55,11 @@ impl Wakeup {
         })?;
         net::set_nonblocking(&reader)?;
         net::set_nonblocking(&writer)?;
-        Ok(Self { reader, writer })
+        Ok(Self {
+            reader,
+            writer,
+            rang: AtomicBool::new(false),
+        })
     }
 
     /// What the poll watches.
@@ -62,9 +69,20 @@ impl Wakeup {
 
     /// Forgets what was written.
     pub fn drain(&self) {
+        self.rang.store(true, Ordering::Relaxed);
         let mut numbers = [0; 64];
         // An error says that it is empty.
         while net::read(&self.reader, &mut numbers).is_ok_and(|count| count == numbers.len()) {}
+    }
+
+    /// Whether a signal came since the last `attend`.
+    pub fn rang(&self) -> bool {
+        self.rang.load(Ordering::Relaxed)
+    }
+
+    /// Handlers are about to be called; whether a signal came since the last time.
+    pub fn attend(&self) -> bool {
+        self.rang.swap(false, Ordering::Relaxed)
     }
 
     /// Makes it Python's wakeup descriptor, if there is none; whether it did.

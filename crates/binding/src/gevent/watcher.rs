@@ -12,6 +12,8 @@ use pyo3::{PyTraverseError, PyVisit};
 use riata_engine::driver::Readiness;
 
 use super::child::ChildState;
+use super::direct::Source;
+use super::greenlets::{Greenlets, Wake};
 use super::io::IoState;
 use super::stat::StatState;
 use super::timer::TimerState;
@@ -276,21 +278,53 @@ impl Watcher {
         if revents == 0 {
             return; // it was stopped meanwhile
         }
+        let event_loop = this.event_loop.bind(py);
+        if Self::wakes(slf, callback.bind(py)) {
+            return;
+        }
         let succeeded = match this.given(py, revents) {
             Some(args) => unwind::call_only(callback.bind(py), args.bind(py)),
             None => false,
         };
         drop(callback);
         if !succeeded {
-            GreenLoop::handle_raised(this.event_loop.bind(py), slf.as_any());
+            GreenLoop::handle_raised(event_loop, slf.as_any());
             if matches!(this.kind, Kind::Io(_)) {
                 Self::end(slf); // it would fail again, at every poll
             }
         }
-        let status = this.status.get(py);
+        Self::told(slf);
+    }
+
+    /// If all that its callback does is to wake a greenlet, does that; whether it did.
+    #[inline(always)]
+    fn wakes(slf: &Bound<'_, Self>, callback: &Bound<'_, PyAny>) -> bool {
+        let this = slf.get();
+        let Some(args) = this.args(slf.py()) else {
+            return false;
+        };
+        let event_loop = this.event_loop.bind(slf.py());
+        GreenLoop::wake_greenlet(event_loop, callback, args.bind(slf.py()), || {
+            Source::Watcher(slf.clone().unbind())
+        })
+    }
+
+    /// The callback was called.
+    pub fn told(slf: &Bound<'_, Self>) {
+        let status = slf.get().status.get(slf.py());
         if !status.active && status.pending == 0 {
             Self::end(slf);
         }
+    }
+
+    /// Whom its callback wakes, if that is all it does when `hub` calls it: then it is pending no longer.
+    pub fn wake<'py>(&self, hub: &Bound<'py, PyAny>, known: &Greenlets) -> Option<Wake<'py>> {
+        let py = hub.py();
+        let callback = self.callback.cloned(py)?.into_bound(py);
+        let args = self.args(py)?.into_bound(py);
+        let wake = known.wake(&callback, &args, hub)?;
+        self.status.with(py, |status| status.pending = 0);
+        Some(wake)
     }
 
     /// The arguments, with the events in their place; None with an exception set.

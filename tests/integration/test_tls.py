@@ -392,11 +392,11 @@ def test_a_peer_that_does_not_read(run: Run) -> None:
         served.transport.pause_reading()
         text = os.urandom(MEGABYTE)
         count = 0
-        while "pause" not in client.events:
+        while client.events[-1] != "pause":  # what the kernel still takes within the turn is no back-pressure
             client.transport.write(text)
             count += 1
             await asyncio.sleep(0)
-        assert client.transport.get_write_buffer_size() >= client.transport.get_write_buffer_limits()[1]
+        assert client.transport.get_write_buffer_size() > client.transport.get_write_buffer_limits()[0]
         served.transport.resume_reading()
         await served.until(count * MEGABYTE)
         assert served.received == text * count

@@ -163,12 +163,14 @@ def test_what_holds_the_gil_is_reported_when_it_lets_go() -> None:
         sleep = ctypes.PyDLL(None).usleep  # keeps the GIL
 
         async def freeze():
+            global early
+            early = told.is_set()  # a machine that stalls is a freeze, too
             sleep(300_000)
             told.wait()  # the report needs the GIL, and gets it here at the latest
 
         run(parent())
         (freeze,) = reports
-        assert freeze.seconds > 0.2, freeze
+        assert early or freeze.seconds > 0.2, freeze
         assert freeze.task.get_name() == "the cold one"
         """
     )

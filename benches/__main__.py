@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--tls-load", type=Path, required=True, help="the program tls_load, which loads over TLS")
     options = parser.parse_args()
     if options.quick:
-        Patience.seconds = 10.0
+        Patience.seconds = 20.0
     rounds = options.rounds or (1 if options.quick else 5)
     count = options.count or (10_000 if options.quick else 100_000)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -434,13 +434,14 @@ def test_a_transport_that_was_forgotten() -> None:
     import riata
 
     async def main() -> list[Any]:
-        transport, _ = await begin("cat", stdin=DEVNULL, stdout=None, stderr=None)
+        transport, _ = await begin("exec sleep 1000", stdin=DEVNULL, stdout=None, stderr=None)
         return [transport]
 
     before = len(os.listdir("/proc/self/fd"))
     loop = riata.new_event_loop()
     held = loop.run_until_complete(main())
     pid = held[0].get_pid()
+    held[0].get_extra_info("subprocess").kill()  # the loop, which runs no more, is not told
     held[0].get_extra_info("subprocess").wait()
     loop.close()
     with pytest.warns(ResourceWarning, match=f"unclosed transport <_UnixSubprocessTransport pid={pid} running"):

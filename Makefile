@@ -140,17 +140,31 @@ gevent-tests: build ## gevent's own tests on libev and on riata, compared; ARGS=
 	$(BIN)/python -m tests.gevent_suite $(ARGS)
 
 .PHONY: gevent-debug
-gevent-debug: environment ## the tests of gevent and of callbacks that switch greenlets, and gevent's own, on a build with overflow and borrow checks
+gevent-debug: $(VENV)/debug ## the tests of gevent and of callbacks that switch greenlets, and gevent's own, on a build with overflow and borrow checks
+	$(VENV)/debug/bin/python -m pytest tests/integration/green tests/integration/test_gevent_*.py tests/integration/test_unblock.py
+# Left out: it closes the loop's descriptor, and a debug build of Rust's library aborts when it finds one closed.
+	$(VENV)/debug/bin/python -m tests.gevent_suite --but test__close_backend_fd $(ARGS)
+
+SWITCHED := tests/integration tests/regression tests/faults
+SWITCHING := RIATA_SWITCHING=tests.switching.partner $(VENV)/debug/bin/python
+
+.PHONY: switching
+switching: $(VENV)/debug ## tests on a build with overflow and borrow checks, another greenlet running before and after each call into Python
+	$(SWITCHING) -m pytest -p tests.switching.plugin --timeout=600 $(or $(ARGS),$(SWITCHED))
+	$(if $(ARGS),,$(SWITCHING) -m tests.gevent_suite --but test__close_backend_fd 'test__core*' test__loop_callback 'test__hub*')
+
+# An environment like the one for PYTHON, with a debug build, and this folder's tests for what RIATA_SWITCHING names.
+.PHONY: $(VENV)/debug
+$(VENV)/debug: environment
 	$(CARGO) build --locked -p riata-python
 	rm -rf $(VENV)/debug
 	$(PYTHON) -m venv --without-pip $(VENV)/debug
 	rest=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
 	    site=$$($(VENV)/debug/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
-	    echo "$$rest" > "$$site/rest.pth"; cp -r python/riata "$$site"; \
+	    printf '%s\n' "$$rest" "$(CURDIR)" \
+	        'import os; name = os.environ.get("RIATA_SWITCHING"); name and __import__(name)' > "$$site/rest.pth"; \
+	    cp -r python/riata "$$site"; \
 	    cp $(CARGO_TARGET_DIR)/debug/lib_native.so "$$site/riata/_native.so"
-	$(VENV)/debug/bin/python -m pytest tests/integration/green tests/integration/test_gevent_*.py tests/integration/test_unblock.py
-# Left out: it closes the loop's descriptor, and a debug build of Rust's library aborts when it finds one closed.
-	$(VENV)/debug/bin/python -m tests.gevent_suite --but test__close_backend_fd $(ARGS)
 
 .PHONY: soak
 soak: build ## everything a loop does at random, for two minutes: nothing lost, nothing kept; ARGS="--seconds 3600 --seed 7"

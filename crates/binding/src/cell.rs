@@ -109,6 +109,7 @@ impl<'a> Lent<'a> {
             !flag.replace(true),
             "a GilCell was used while it was lent: a call into Python inside `with`?"
         );
+        LENT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Self(flag)
     }
 }
@@ -116,6 +117,17 @@ impl<'a> Lent<'a> {
 #[cfg(debug_assertions)]
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
+        LENT.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
         self.0.set(false);
     }
+}
+
+/// How many cells are lent at the moment.
+#[cfg(debug_assertions)]
+static LENT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+
+/// Whether a cell is lent, so that nothing may be called.
+#[cfg(switching)]
+pub fn is_any_lent() -> bool {
+    LENT.load(std::sync::atomic::Ordering::Relaxed) > 0
 }

@@ -8,6 +8,7 @@
 //! that the collector sees too early),
 //! `fastcall` (methods that take any keyword without a dictionary), `part` (slices of what is written), `threads` (who
 //! else wants the GIL), `unwind` (calls that a thread may not come back from), `watchdog` (what freezes a loop),
+//! `switching` (greenlets switch at every call, in debug builds for tests),
 //! `imports`, `error`, `cell`.
 
 mod cell;
@@ -30,6 +31,8 @@ mod part;
 mod returned;
 mod slots;
 mod streams;
+#[cfg(switching)]
+mod switching;
 mod sync;
 mod task;
 mod threads;
@@ -141,6 +144,8 @@ mod _native {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         check_gil(module.py())?;
         crate::unwind::install();
+        #[cfg(switching)]
+        crate::switching::install(module.py())?;
         crate::slots::install(module.py())?;
         crate::fastcall::install(module.py())?;
         crate::freelist::install(module.py());

@@ -64,8 +64,9 @@ impl Drop for Guard {
     }
 }
 
+/// `call()`, which a thread may not come back from.
 #[inline(always)]
-fn guarded<R>(call: impl FnOnce() -> R) -> R {
+pub fn guarded<R>(call: impl FnOnce() -> R) -> R {
     let guard = Guard;
     let result = call();
     std::mem::forget(guard);

@@ -81,7 +81,7 @@ impl StreamTransport {
         slf.get().with(py, |state| {
             state
                 .extra
-                .get_or_insert_with(|| fresh.unbind())
+                .get_or_insert_with(|| fresh.clone().unbind())
                 .bind(py)
                 .clone()
         })

@@ -221,10 +221,8 @@ impl StreamTransport {
         let py = slf.py();
         let this = slf.get();
         this.unwatch(py);
-        let (socket, server, empty_waiter, rest) = this.with(py, |state| {
+        let (socket, server, mut rare, rest) = this.with(py, |state| {
             state.wants_room = false;
-            let rare = state.rare.take();
-            let empty_waiter = rare.and_then(|rare| rare.empty_waiter);
             let rest = (
                 state.protocol.take(),
                 state.event_loop.take(),
@@ -234,12 +232,13 @@ impl StreamTransport {
             (
                 std::mem::replace(&mut state.socket, Socket::Closed),
                 state.server.take(),
-                empty_waiter,
+                state.rare.take(),
                 rest,
             )
         });
+        let empty_waiter = rare.as_mut().and_then(|rare| rare.empty_waiter.take());
         let closed = socket.close(py);
-        drop(rest);
+        drop((rest, rare));
         let detached = match server {
             Some(server) => detach(slf, server.bind(py)),
             None => Ok(()),
